@@ -1,0 +1,1 @@
+"""Apps on the Internet only through a Private Internet Access WireGuard tunnel."""

@@ -1,0 +1,1 @@
+"""The two custom resources: their types, conditions and names; the only reader of raw dicts."""

@@ -1,0 +1,49 @@
+"""What the operator tells a gateway: one JSON document in a ConfigMap that the gateway mounts.
+
+The node agent reads the same document for its proxy's allow-list. It holds no secret.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+
+from piavpn.api import codec, types
+
+KEY = "config.json"
+"""The document's key in the ConfigMap."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Server:
+    """A WireGuard server to register at, in the order in which to try them."""
+
+    region: str
+    cn: str
+    address: ipaddress.IPv4Address
+    port: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """All that a gateway is told, but for the token."""
+
+    vpn: str
+    network: types.NetworkStatus
+    cluster_domain: str
+    servers: tuple[Server, ...]
+    ca_bundle: str | None = None
+
+    def to_json(self) -> str:
+        """Return the document; equal configs give equal text."""
+        return json.dumps(codec.encode(self), indent=2, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> GatewayConfig:
+        """Read the document.
+
+        Raises:
+            ValueError: it is not JSON, or not such a document.
+        """
+        return codec.decode(cls, json.loads(text))

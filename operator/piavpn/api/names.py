@@ -1,0 +1,69 @@
+"""Names that the processes share: they meet only in the Kubernetes API and in link names.
+
+Pure: nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+GROUP = "piavpn.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+LABEL_VPN = f"{GROUP}/vpn"
+"""On every confined pod: the name of its PiaVpn."""
+LABEL_GATEWAY = f"{GROUP}/gateway"
+"""On a gateway's pod and on its ConfigMap: the name of its PiaVpn."""
+LABEL_SERVICE = f"{GROUP}/service"
+"""On a service's pod: the name of its VpnServiceContainer (same namespace)."""
+ANNOTATION_ADDRESS = f"{GROUP}/address"
+"""On a confined pod: its address on the bridge, without prefix length."""
+ANNOTATION_SPEC_HASH = f"{GROUP}/spec-hash"
+"""On a pod template: what must change for the pod to be replaced."""
+ANNOTATION_SESSION_INPUTS = f"{GROUP}/session-inputs"
+"""On a gateway's pod: changed to make the kubelet refresh the mounted token and server list now."""
+
+POD_LINK = "vpn0"
+"""A confined pod's link to the bridge, in gateway and service pods alike."""
+CLUSTER_LINK = "eth0"
+"""A pod's link to the cluster network, made by the cluster's own CNI plugin."""
+TUNNEL_LINKS = ("piaw0", "piaw1")
+"""The gateway's two WireGuard links, one a slot: two, so that a renewal makes before it breaks."""
+
+PROXY_PORT = 8888
+"""Port of the bootstrap proxy on the bridge's host address."""
+
+MANAGER_OPERATOR = "piavpn-operator"
+MANAGER_GATEWAY = "piavpn-gateway"
+MANAGER_NODE_AGENT = "piavpn-node-agent"
+"""Field managers: one for each role, so that each part of a status has one writer."""
+
+_MAX_LINK_NAME = 15
+
+
+def bridge_name(vpn: str) -> str:
+    """Return the name of the VPN's bridge: readable where it fits, else cut and made unique.
+
+    Linux allows 15 characters for a link's name.
+    """
+    name = f"br-{vpn}"
+    if len(name) <= _MAX_LINK_NAME:
+        return name
+    digest = hashlib.sha256(vpn.encode()).hexdigest()[:5]
+    return f"{name[: _MAX_LINK_NAME - 6]}-{digest}"
+
+
+def gateway_name(vpn: str) -> str:
+    """Return the name of the gateway's StatefulSet, ConfigMap and NetworkPolicy."""
+    return f"piavpn-gateway-{vpn}"
+
+
+def account_name(credentials_secret: str) -> str:
+    """Return the name of the Secret with the account's token, one for each credentials Secret."""
+    return f"piavpn-account-{credentials_secret}"
+
+
+def wireguard_directory(vpn: str) -> str:
+    """Return the node's directory of wireguard-go's control sockets for this VPN alone."""
+    return f"/run/piavpn/{vpn}/wireguard"

@@ -1,0 +1,218 @@
+"""PiaVpn and VpnServiceContainer as frozen dataclasses.
+
+The CRDs in `crds/` describe every field; a test holds the two together. Bounds and defaults live in
+the schema; the defaults here equal them, for objects that never went through an API server.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from piavpn.api import codec, conditions
+
+TOKEN_URL = "https://www.privateinternetaccess.com/api/client/v2/token"  # noqa: S105 - an address
+SERVER_LIST_URL = "https://serverlist.piaservers.net/vpninfo/servers/v6"
+AUTO_LOCATION = "auto"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CredentialsSecretRef:
+    """The Secret with the PIA account, in the operator's namespace."""
+
+    name: str
+    username_key: str = "username"
+    password_key: str = "password"  # noqa: S105 - a key's name
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """What may be said about the VPN's own network."""
+
+    subnet: ipaddress.IPv4Network | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where PIA is, and what vouches for it. Absent PEM fields mean the built-in ones."""
+
+    token_url: str = codec.field("tokenURL", default=TOKEN_URL)
+    server_list_url: str = codec.field("serverListURL", default=SERVER_LIST_URL)
+    server_list_public_key: str | None = None
+    ca_bundle: str | None = None
+    public_ca_bundle: str | None = codec.field("publicCABundle", default=None)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PiaVpnSpec:
+    """What the user wants of a tunnel."""
+
+    credentials_secret_ref: CredentialsSecretRef
+    server_location: str = AUTO_LOCATION
+    fallback_locations: tuple[str, ...] = ()
+    network: NetworkSpec = NetworkSpec()
+    endpoints: Endpoints = Endpoints()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NetworkStatus:
+    """The VPN's network as it was allocated."""
+
+    subnet: ipaddress.IPv4Network
+    bridge: str
+    host_address: ipaddress.IPv4Address
+    gateway_address: ipaddress.IPv4Address
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Session:
+    """The registration that the gateway uses now. Written by the gateway."""
+
+    region: str
+    server: str
+    server_address: ipaddress.IPv4Address
+    link: str
+    peer_address: ipaddress.IPv4Address
+    public_key: str
+    registered_time: datetime
+    exit_address: ipaddress.IPv4Address | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PiaVpnStatus:
+    """What is known of a tunnel."""
+
+    observed_generation: int = 0
+    network: NetworkStatus | None = None
+    session: Session | None = None
+    services: int = 0
+    node_name: str | None = None
+    conditions: tuple[conditions.Condition, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VpnRef:
+    """The PiaVpn that a service goes through."""
+
+    name: str
+
+
+class Protocol(StrEnum):
+    """A port's protocol."""
+
+    TCP = "TCP"
+    UDP = "UDP"
+
+
+class ImagePullPolicy(StrEnum):
+    """When the kubelet pulls an image."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EnvVar:
+    """One environment variable of the app."""
+
+    name: str
+    value: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServicePort:
+    """A port that the app listens on; it gets a Service port of the same number."""
+
+    name: str
+    port: int
+    protocol: Protocol = Protocol.TCP
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VpnServiceContainerSpec:
+    """What the user wants of an app behind a tunnel."""
+
+    vpn_ref: VpnRef
+    image: str
+    ip: ipaddress.IPv4Address | None = None
+    image_pull_policy: ImagePullPolicy | None = None
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: tuple[EnvVar, ...] = ()
+    ports: tuple[ServicePort, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VpnServiceContainerStatus:
+    """What is known of an app behind a tunnel."""
+
+    observed_generation: int = 0
+    address: ipaddress.IPv4Address | None = None
+    conditions: tuple[conditions.Condition, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PiaVpn:
+    """A PiaVpn as read from the API."""
+
+    name: str
+    uid: str
+    generation: int
+    spec: PiaVpnSpec
+    status: PiaVpnStatus
+    deleting: bool = False
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> PiaVpn:
+        """Read one from the API.
+
+        Raises:
+            ValueError: a field does not fit its type, as after a downgrade of the CRD.
+        """
+        metadata = body["metadata"]
+        return cls(
+            name=metadata["name"],
+            uid=metadata.get("uid", ""),
+            generation=metadata.get("generation", 0),
+            deleting="deletionTimestamp" in metadata,
+            spec=codec.decode(PiaVpnSpec, body["spec"]),
+            status=codec.decode(PiaVpnStatus, body.get("status") or {}),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VpnServiceContainer:
+    """A VpnServiceContainer as read from the API."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    created: datetime
+    spec: VpnServiceContainerSpec
+    status: VpnServiceContainerStatus
+    deleting: bool = False
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> VpnServiceContainer:
+        """Read one from the API.
+
+        Raises:
+            ValueError: a field does not fit its type, as after a downgrade of the CRD.
+        """
+        metadata = body["metadata"]
+        return cls(
+            name=metadata["name"],
+            namespace=metadata["namespace"],
+            uid=metadata.get("uid", ""),
+            generation=metadata.get("generation", 0),
+            created=datetime.fromisoformat(metadata["creationTimestamp"]),
+            deleting="deletionTimestamp" in metadata,
+            spec=codec.decode(VpnServiceContainerSpec, body["spec"]),
+            status=codec.decode(VpnServiceContainerStatus, body.get("status") or {}),
+        )

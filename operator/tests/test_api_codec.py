@@ -1,0 +1,227 @@
+"""Objects of the API become dataclasses and come back as they were."""
+
+import ipaddress
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from piavpn.api import codec, conditions, types
+
+IPv4Address, IPv4Network = ipaddress.IPv4Address, ipaddress.IPv4Network
+
+PIA_VPN = {
+    "apiVersion": "piavpn.dev/v1alpha1",
+    "kind": "PiaVpn",
+    "metadata": {"name": "home", "uid": "u-1", "generation": 3},
+    "spec": {
+        "credentialsSecretRef": {
+            "name": "pia-credentials",
+            "usernameKey": "user",
+            "passwordKey": "password",
+        },
+        "serverLocation": "swiss",
+        "fallbackLocations": ["nl_amsterdam", "de-frankfurt"],
+        "network": {"subnet": "10.200.0.0/24"},
+        "endpoints": {
+            "tokenURL": "https://198.18.0.2/token",
+            "serverListURL": "https://198.18.0.2/servers",
+            "publicCABundle": "-----BEGIN CERTIFICATE-----",
+        },
+    },
+    "status": {
+        "observedGeneration": 2,
+        "network": {
+            "subnet": "10.200.0.0/24",
+            "bridge": "br-home",
+            "hostAddress": "10.200.0.1",
+            "gatewayAddress": "10.200.0.2",
+        },
+        "session": {
+            "region": "swiss",
+            "server": "zurich401",
+            "serverAddress": "198.18.11.1",
+            "link": "piaw0",
+            "peerAddress": "10.5.0.7",
+            "publicKey": "k",
+            "registeredTime": "2026-11-23T04:00:00Z",
+        },
+        "services": 2,
+        "nodeName": "piavpn-worker",
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "Ready",
+                "message": "",
+                "observedGeneration": 2,
+                "lastTransitionTime": "2026-11-23T04:00:05Z",
+            }
+        ],
+    },
+}
+
+VPN_SERVICE_CONTAINER = {
+    "apiVersion": "piavpn.dev/v1alpha1",
+    "kind": "VpnServiceContainer",
+    "metadata": {
+        "name": "web",
+        "namespace": "media",
+        "uid": "u-2",
+        "generation": 1,
+        "creationTimestamp": "2026-11-23T03:59:00Z",
+        "deletionTimestamp": "2026-11-23T04:30:00Z",
+    },
+    "spec": {
+        "vpnRef": {"name": "home"},
+        "image": "docker.io/library/busybox:1.37",
+        "ip": "10.200.0.10",
+        "imagePullPolicy": "Never",
+        "command": ["sh", "-c"],
+        "args": ["exec httpd -f"],
+        "env": [{"name": "TZ", "value": "Europe/Zurich"}],
+        "ports": [{"name": "web", "port": 8080, "protocol": "TCP"}],
+    },
+    "status": {"observedGeneration": 1, "address": "10.200.0.10", "conditions": []},
+}
+
+
+def test_a_pia_vpn_is_read_field_by_field() -> None:
+    assert types.PiaVpn.from_body(PIA_VPN) == types.PiaVpn(
+        name="home",
+        uid="u-1",
+        generation=3,
+        spec=types.PiaVpnSpec(
+            credentials_secret_ref=types.CredentialsSecretRef(
+                name="pia-credentials", username_key="user"
+            ),
+            server_location="swiss",
+            fallback_locations=("nl_amsterdam", "de-frankfurt"),
+            network=types.NetworkSpec(subnet=IPv4Network("10.200.0.0/24")),
+            endpoints=types.Endpoints(
+                token_url="https://198.18.0.2/token",
+                server_list_url="https://198.18.0.2/servers",
+                public_ca_bundle="-----BEGIN CERTIFICATE-----",
+            ),
+        ),
+        status=types.PiaVpnStatus(
+            observed_generation=2,
+            network=types.NetworkStatus(
+                subnet=IPv4Network("10.200.0.0/24"),
+                bridge="br-home",
+                host_address=IPv4Address("10.200.0.1"),
+                gateway_address=IPv4Address("10.200.0.2"),
+            ),
+            session=types.Session(
+                region="swiss",
+                server="zurich401",
+                server_address=IPv4Address("198.18.11.1"),
+                link="piaw0",
+                peer_address=IPv4Address("10.5.0.7"),
+                public_key="k",
+                registered_time=datetime(2026, 11, 23, 4, tzinfo=UTC),
+            ),
+            services=2,
+            node_name="piavpn-worker",
+            conditions=(
+                conditions.Condition(
+                    type="Ready",
+                    status=conditions.Status.TRUE,
+                    reason="Ready",
+                    observed_generation=2,
+                    last_transition_time=datetime(2026, 11, 23, 4, 0, 5, tzinfo=UTC),
+                ),
+            ),
+        ),
+    )
+
+
+def test_a_vpn_service_container_is_read_field_by_field() -> None:
+    assert types.VpnServiceContainer.from_body(VPN_SERVICE_CONTAINER) == types.VpnServiceContainer(
+        name="web",
+        namespace="media",
+        uid="u-2",
+        generation=1,
+        created=datetime(2026, 11, 23, 3, 59, tzinfo=UTC),
+        deleting=True,
+        spec=types.VpnServiceContainerSpec(
+            vpn_ref=types.VpnRef("home"),
+            image="docker.io/library/busybox:1.37",
+            ip=IPv4Address("10.200.0.10"),
+            image_pull_policy=types.ImagePullPolicy.NEVER,
+            command=("sh", "-c"),
+            args=("exec httpd -f",),
+            env=(types.EnvVar("TZ", "Europe/Zurich"),),
+            ports=(types.ServicePort("web", 8080, types.Protocol.TCP),),
+        ),
+        status=types.VpnServiceContainerStatus(
+            observed_generation=1, address=IPv4Address("10.200.0.10")
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("cls", "raw"),
+    [
+        (types.PiaVpnSpec, PIA_VPN["spec"]),
+        (types.PiaVpnStatus, PIA_VPN["status"]),
+        (types.VpnServiceContainerSpec, VPN_SERVICE_CONTAINER["spec"]),
+        (types.VpnServiceContainerStatus, VPN_SERVICE_CONTAINER["status"]),
+    ],
+)
+def test_what_was_read_is_written_back_as_it_was(cls: type[Any], raw: dict[str, Any]) -> None:
+    assert codec.encode(codec.decode(cls, raw)) == raw
+
+
+def test_a_spec_with_the_required_fields_alone_takes_the_defaults() -> None:
+    spec = codec.decode(types.PiaVpnSpec, {"credentialsSecretRef": {"name": "pia-credentials"}})
+    assert codec.encode(spec) == {
+        "credentialsSecretRef": {
+            "name": "pia-credentials",
+            "usernameKey": "username",
+            "passwordKey": "password",
+        },
+        "serverLocation": "auto",
+        "fallbackLocations": [],
+        "network": {},
+        "endpoints": {
+            "tokenURL": "https://www.privateinternetaccess.com/api/client/v2/token",
+            "serverListURL": "https://serverlist.piaservers.net/vpninfo/servers/v6",
+        },
+    }
+
+
+def test_a_field_that_is_null_counts_as_absent() -> None:
+    assert codec.decode(types.NetworkSpec, {"subnet": None}) == types.NetworkSpec()
+
+
+def test_a_field_of_a_newer_version_is_left_alone() -> None:
+    assert codec.decode(types.VpnRef, {"name": "home", "uid": "u"}) == types.VpnRef("home")
+
+
+def test_a_new_object_without_status_is_read() -> None:
+    body = {key: value for key, value in PIA_VPN.items() if key != "status"}
+    assert types.PiaVpn.from_body(body).status == types.PiaVpnStatus()
+
+
+@pytest.mark.parametrize(
+    ("cls", "raw", "complaint"),
+    [
+        (types.NetworkSpec, {"subnet": "10.0.0.1/24"}, "subnet: .*has host bits set"),
+        (types.VpnServiceContainerStatus, {"address": "fe80::1"}, "address: "),
+        (types.ServicePort, {"name": "web", "port": "eighty"}, "port: "),
+        (types.ServicePort, {"name": "web", "port": 80, "protocol": "SCTP"}, "protocol: "),
+        (types.VpnRef, {}, "VpnRef: .*name"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_with_its_field_s_name(
+    cls: type[Any], raw: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        codec.decode(cls, raw)
+
+
+def test_a_time_is_written_in_utc_with_whole_seconds() -> None:
+    zurich = timezone(timedelta(hours=1))
+    moment = datetime(2026, 11, 23, 5, 0, 0, 999_999, tzinfo=zurich)
+    assert codec.format_time(moment) == "2026-11-23T04:00:00Z"
