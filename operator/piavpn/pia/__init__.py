@@ -1,0 +1,1 @@
+"""PIA's protocol: login, the signed server list, registration at a WireGuard server."""

@@ -1,0 +1,305 @@
+"""One HTTPS request and its whole answer: bounded in time and size, redirects not followed.
+
+Built on http.client with contexts of our own, so that no environment variable (REQUESTS_CA_BUNDLE,
+HTTPS_PROXY) changes whom we trust or where a password goes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import http.client
+import json
+import socket
+import ssl
+import time
+import urllib.parse
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, cast
+
+from piavpn.pia import errors, tls
+
+DEFAULT_LIMIT = 64 * 1024
+"""Bytes that an answer may have."""
+_PROXY_HEAD_LIMIT = 8 * 1024
+_HTTPS_PORT = 443
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Peer:
+    """Whom to talk to, and the way there."""
+
+    name: str
+    """The name to ask for (SNI) and to find in the certificate."""
+    port: int
+    address: str | None = None
+    """Where to dial; None where `name` resolves."""
+    proxy: tuple[str, int] | None = None
+    """Host and port of an HTTP proxy that is asked for `address:port` by CONNECT."""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.address}:{self.port})" if self.address else self.name
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """What to ask."""
+
+    method: str
+    target: str
+    """Path and query, percent-encoded."""
+    body: bytes | None = None
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Response:
+    """What was answered; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text, whatever it is."""
+        return self.body.decode("utf-8", errors="replace")
+
+    @property
+    def is_web_page(self) -> bool:
+        """Tell whether this is made for a browser: a block page, a captive portal, a gateway."""
+        return self.text.lstrip("\ufeff \t\r\n").startswith("<")
+
+    def json_object(self) -> dict[str, Any]:
+        """Return the JSON object of the body; empty when it is anything else."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+def exchange(
+    peer: Peer,
+    request: Request,
+    *,
+    context: ssl.SSLContext,
+    timeout: float,
+    limit: int = DEFAULT_LIMIT,
+) -> Response:
+    """Ask once; `timeout` is in seconds and for all of it but the resolution of a name.
+
+    Raises:
+        Unreachable: no connection, no answer in time, or the proxy refuses.
+        BadCertificate: the peer's certificate does not hold for its name.
+        BadResponse: the answer is not HTTP, or longer than `limit` bytes.
+        InvalidEndpoint: the peer's name or the request's target cannot be sent.
+    """
+    connection = _Connection(peer, context, timeout)
+    try:
+        connection.request(
+            request.method,
+            request.target,
+            request.body,
+            {"User-Agent": "piavpn", "Connection": "close", **request.headers},
+        )
+        with connection.getresponse() as answer:
+            return _read(peer, answer, limit)
+    except ssl.SSLCertVerificationError as error:
+        raise errors.BadCertificate(
+            f"the certificate of {peer} is refused: {error.verify_message}"
+        ) from error
+    except OSError as error:
+        raise errors.Unreachable(f"{peer} cannot be reached: {_why(error, timeout)}") from error
+    except (http.client.InvalidURL, UnicodeError):
+        # Its text would hold the query, and with it the token.
+        raise errors.InvalidEndpoint(
+            f"the host name or the path of a request to {peer.name!r} is not valid"
+        ) from None
+    except http.client.HTTPException as error:
+        raise errors.BadResponse(
+            f"{peer} gives no whole HTTP answer ({type(error).__name__})"
+        ) from error
+    finally:
+        connection.close()
+
+
+def public(
+    url: str,
+    *,
+    form: Mapping[str, str] | None = None,
+    ca_bundle: str | None,
+    timeout: float,
+    limit: int = DEFAULT_LIMIT,
+) -> Response:
+    """Get the URL from one of PIA's web hosts, or post a form to it.
+
+    The answer is PIA's own, of whatever status.
+
+    Raises:
+        Unreachable: as `exchange`; or a redirect, a server's error, a web page.
+        PiaError: as `exchange`.
+    """
+    peer, target = _split(url)
+    try:
+        response = exchange(
+            peer,
+            _get(target) if form is None else _post(target, form),
+            context=tls.public_context(ca_bundle),
+            timeout=timeout,
+            limit=limit,
+        )
+    except errors.BadCertificate as error:
+        raise errors.BadCertificate(
+            f"{error}; if the network inspects TLS, set spec.endpoints.publicCABundle"
+        ) from error
+    if trouble := _trouble(response):
+        raise errors.Unreachable(f"{peer} {trouble}")
+    return response
+
+
+class _DeadlineSocket(ssl.SSLSocket):
+    """A socket whose reads end at one deadline, so that a trickle cannot hold us for ever."""
+
+    deadline: float
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:  # noqa: ANN401 - any writable buffer
+        self.settimeout(_remaining(self.deadline))
+        return super().recv_into(buffer, nbytes, flags)
+
+
+class _Connection(http.client.HTTPSConnection):
+    """A connection to a peer by its name, dialled at its address or through its proxy."""
+
+    def __init__(self, peer: Peer, context: ssl.SSLContext, timeout: float) -> None:
+        super().__init__(peer.name, peer.port, timeout=timeout, context=context)
+        self._peer = peer
+        self._tls = context
+        self._deadline = time.monotonic() + timeout
+
+    def connect(self) -> None:
+        raw = _dial(self._peer, self._deadline)
+        try:
+            raw.settimeout(_remaining(self._deadline))
+            self._tls.sslsocket_class = _DeadlineSocket
+            wrapped = self._tls.wrap_socket(raw, server_hostname=self._peer.name)
+        except BaseException:
+            raw.close()
+            raise
+        self.sock = cast("_DeadlineSocket", wrapped)
+        self.sock.deadline = self._deadline
+
+
+def _dial(peer: Peer, deadline: float) -> socket.socket:
+    if peer.proxy is None:
+        return socket.create_connection(
+            (peer.address or peer.name, peer.port), _remaining(deadline)
+        )
+    allowed = _remaining(deadline)
+    try:
+        raw = socket.create_connection(peer.proxy, allowed)
+    except OSError as error:
+        host, port = peer.proxy
+        raise errors.Unreachable(
+            f"the bootstrap proxy {host}:{port} cannot be reached: {_why(error, allowed)}"
+        ) from error
+    try:
+        _tunnel(raw, peer, deadline)
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def _tunnel(raw: socket.socket, peer: Peer, deadline: float) -> None:
+    """Ask the proxy for the peer. Nothing can follow its answer: in TLS the client speaks first."""
+    target = f"{peer.address or peer.name}:{peer.port}"
+    raw.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+    head = b""
+    while b"\r\n\r\n" not in head and len(head) < _PROXY_HEAD_LIMIT:
+        raw.settimeout(_remaining(deadline))
+        received = raw.recv(_PROXY_HEAD_LIMIT)
+        if not received:
+            break
+        head += received
+    _, _, answer = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
+    if answer[:3] == f"{HTTPStatus.FORBIDDEN:d}":
+        raise errors.Unreachable(
+            f"the bootstrap proxy refused {peer}: the server is not in its allow-list"
+            " (the node agent renews the list when the gateway's servers change)"
+        )
+    if not answer.startswith("2"):
+        raise errors.Unreachable(
+            f"the bootstrap proxy could not connect to {peer}: {answer or 'no HTTP answer'}"
+        )
+
+
+def _read(peer: Peer, answer: http.client.HTTPResponse, limit: int) -> Response:
+    body = answer.read(limit + 1)
+    if len(body) > limit:
+        raise errors.BadResponse(f"{peer} answers with more than {limit} bytes")
+    if answer.length:  # read(n) takes a body that ends early for a whole one
+        raise errors.Unreachable(f"{peer} ended its answer {answer.length} bytes too early")
+    headers = {name.lower(): value for name, value in answer.getheaders()}
+    return Response(answer.status, headers, body)
+
+
+def _trouble(response: Response) -> str | None:
+    """Return what stands in the way of an answer of PIA's own; None when this is one."""
+    status = response.status
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return (
+            f"redirects (HTTP {status}), and a redirect is not followed with an account's secrets;"
+            " correct the URL in spec.endpoints"
+        )
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return f"has a fault of its own (HTTP {status})"
+    own = status in (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.TOO_MANY_REQUESTS)
+    if response.is_web_page and not own:
+        return (
+            f"is answered for by a web page (HTTP {status}): a firewall or a captive portal"
+            " may stand in the way"
+        )
+    return None
+
+
+def _get(target: str) -> Request:
+    return Request("GET", target)
+
+
+def _post(target: str, form: Mapping[str, str]) -> Request:
+    body = urllib.parse.urlencode(form).encode("ascii")
+    return Request("POST", target, body, {"Content-Type": "application/x-www-form-urlencoded"})
+
+
+def _split(url: str) -> tuple[Peer, str]:
+    """Return the URL's host and port, and its path with the query."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port or _HTTPS_PORT
+    except ValueError as error:
+        raise errors.InvalidEndpoint(f"{url!r} is not a URL: {error}") from error
+    if parts.scheme != "https" or not parts.hostname:
+        raise errors.InvalidEndpoint(f"{url!r} is not an https:// URL")
+    query = f"?{parts.query}" if parts.query else ""
+    return Peer(parts.hostname, port), (parts.path or "/") + query
+
+
+def _remaining(deadline: float) -> float:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise TimeoutError
+    return remaining
+
+
+def _why(error: OSError, timeout: float) -> str:
+    match error:
+        case TimeoutError():
+            return f"no answer within {timeout:.0f} s; a firewall or NetworkPolicy may drop it"
+        case socket.gaierror():
+            return "its name does not resolve; check the cluster's DNS"
+        case ssl.SSLError():
+            return f"TLS fails ({error.reason})"
+        case http.client.RemoteDisconnected():
+            return "it closed the connection without an answer"
+    return error.strerror or type(error).__name__
