@@ -1,0 +1,258 @@
+"""The Kubernetes API as every process here uses it: plain dicts, server-side apply, watches.
+
+A thin layer over the official client's transport. It knows the kinds that this product touches, so
+it needs no discovery; and it turns whatever goes wrong into one error.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client import exceptions
+
+from piavpn.kube import watch as watching
+from piavpn.kube.kinds import EVENTS, NOT_FOUND, Kind, KubeError, Object, Selection
+
+_REQUEST_TIMEOUT = (5.0, 30.0)  # seconds to connect, to answer
+_WATCH_SECONDS = 600
+# The API server sends a bookmark about once a minute: silence for longer is a dead connection.
+_WATCH_TIMEOUT = (5.0, 90.0)
+_FIRST_ERROR = 400
+
+
+class Cluster:
+    """A connection to the API server. All methods may be called from any thread."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = api
+
+    @classmethod
+    def connect(cls) -> Cluster:
+        """Connect as the pod's service account or, outside a cluster, by KUBECONFIG.
+
+        Raises:
+            KubeError: neither is there.
+        """
+        settings = client.Configuration()
+        try:
+            _load(settings)
+        except (config.ConfigException, OSError) as error:
+            raise KubeError(0, f"no way to the Kubernetes API: {error}") from error
+        settings.retries = False  # callers retry, and log it
+        return cls(client.ApiClient(settings))
+
+    def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+        """Return the object, or None where there is none."""
+        return self._unless_absent("GET", kind.path(namespace, name))
+
+    def list(
+        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> list[Object]:
+        """Return the objects of a namespace, or of all, that match the selectors."""
+        return self.list_with_version(Selection(kind, namespace, labels, fields))[0]
+
+    def apply(self, kind: Kind, body: Object, *, manager: str, force: bool = True) -> Object:
+        """Server-side apply `body`: the whole set of fields that `manager` owns."""
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
+        metadata = body["metadata"]
+        path = kind.path(metadata.get("namespace"), metadata["name"])
+        return self._request("PATCH", path, query, _typed(kind, body), "apply-patch+yaml")
+
+    def apply_status(self, kind: Kind, body: Object, *, manager: str) -> Object | None:
+        """Server-side apply the `status` in `body`; return None where the object is gone.
+
+        Never forced: a forced entry that is dropped later wedges its first owner with 422.
+        """
+        metadata = body["metadata"]
+        path = kind.path(metadata.get("namespace"), metadata["name"]) + "/status"
+        query = {"fieldManager": manager, "force": "false"}
+        return self._unless_absent("PATCH", path, query, _typed(kind, body), "apply-patch+yaml")
+
+    def patch(self, kind: Kind, name: str, namespace: str | None, body: Object) -> Object | None:
+        """Merge `body` into the object; return None where it is gone."""
+        path = kind.path(namespace, name)
+        return self._unless_absent("PATCH", path, None, body, "merge-patch+json")
+
+    def delete(
+        self, kind: Kind, name: str, namespace: str | None = None, *, uid: str | None = None
+    ) -> None:
+        """Delete the object (only the one with `uid`, if given); absent is fine."""
+        body: Object = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        body["propagationPolicy"] = "Background"
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        self._unless_absent("DELETE", kind.path(namespace, name), None, body)
+
+    def create_event(
+        self,
+        regarding: Mapping[str, Any],
+        *,
+        type: str,  # noqa: A002 - the API's word
+        reason: str,
+        message: str,
+        component: str,
+    ) -> None:
+        """Post an Event about an object given by its apiVersion, kind and metadata."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        metadata = regarding["metadata"]
+        namespace = metadata.get("namespace") or "default"
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{metadata['name']}.", "namespace": namespace},
+            "involvedObject": {
+                "apiVersion": regarding["apiVersion"],
+                "kind": regarding["kind"],
+                "name": metadata["name"],
+                "namespace": metadata.get("namespace"),
+                "uid": metadata.get("uid"),
+            },
+            "type": type,
+            "reason": reason,
+            "message": message[:1024],
+            "source": {"component": component},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        self._request("POST", EVENTS.path(namespace), None, body)
+
+    def watch(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        stop: threading.Event,
+    ) -> Iterator[tuple[str, Object]]:
+        """Yield what happens to the objects until `stop` is set.
+
+        Yields ("ADDED" | "MODIFIED" | "DELETED", object), and ("SYNCED", {}) after each list. It
+        lists again by itself after any error; what vanished between two lists is yielded as
+        DELETED. The caller may see the same state twice, never miss the last one.
+        """
+        return watching.watch(self, Selection(kind, namespace, labels, fields), stop)
+
+    def list_with_version(self, selection: Selection) -> tuple[builtins.list[Object], str]:
+        """Return the objects and the resource version from which a watch goes on."""
+        kind = selection.kind
+        answer = self._request("GET", kind.path(selection.namespace), selection.query())
+        try:
+            items = [_typed(kind, item) for item in answer["items"]]
+            return items, answer["metadata"]["resourceVersion"]
+        except (KeyError, TypeError) as error:
+            raise KubeError(0, f"list of {kind.plural}: the answer is no list") from error
+
+    def stream(self, selection: Selection, version: str) -> Iterator[Object]:
+        """Yield the raw lines of one watch request, until the server ends it."""
+        query = selection.query() | {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(_WATCH_SECONDS),
+        }
+        path = selection.kind.path(selection.namespace)
+        response = self._send("GET", path, query=query, timeout=_WATCH_TIMEOUT)
+        raw = response.response
+        try:
+            if response.status >= _FIRST_ERROR:
+                raise _refused(f"watch {path}", response.status, response.read())
+            for line in _lines(raw):
+                yield _object(line)
+        except (ValueError, urllib3.exceptions.HTTPError) as error:
+            raise KubeError(0, f"watch {path}: {error}") from error
+        finally:
+            raw.close()
+
+    def _unless_absent(self, *request: Any) -> Object | None:  # noqa: ANN401 - as _request
+        try:
+            return self._request(*request)
+        except KubeError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content: str = "json",
+    ) -> Object:
+        response = self._send(method, path, query=query, body=body, content=content)
+        try:
+            answer = response.read()
+            if response.status >= _FIRST_ERROR:
+                raise _refused(f"{method} {path}", response.status, answer)
+            return _object(answer)
+        except (ValueError, urllib3.exceptions.HTTPError) as error:
+            raise KubeError(0, f"{method} {path}: {error}") from error
+
+    def _send(  # noqa: PLR0913 - a request has these parts
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None,
+        body: Object | None = None,
+        content: str = "json",
+        timeout: tuple[float, float] = _REQUEST_TIMEOUT,
+    ) -> Any:  # noqa: ANN401 - the client's response type is not typed
+        request = self._api.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": "application/json", "Content-Type": f"application/{content}"},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            return self._api.call_api(*request, _request_timeout=timeout)
+        except (urllib3.exceptions.HTTPError, exceptions.ApiException, OSError) as error:
+            raise KubeError(0, f"{method} {path}: {error}") from error
+
+
+def _load(settings: client.Configuration) -> None:
+    try:
+        config.load_incluster_config(client_configuration=settings)
+    except config.ConfigException:
+        config.load_kube_config(client_configuration=settings)
+
+
+def _typed(kind: Kind, body: Object) -> Object:
+    return {**body, "apiVersion": kind.api_version, "kind": kind.kind}
+
+
+def _refused(request: str, status: int, answer: bytes) -> KubeError:
+    """Return the error of an answer that is a Status, or whatever stood in the server's way sent.
+
+    The API server itself answers plain text for a kind that it does not serve.
+    """
+    try:
+        message = _object(answer).get("message") or f"HTTP {status}"
+    except ValueError:
+        message = f"HTTP {status}"
+    return KubeError(status, f"{request}: {message}")
+
+
+def _object(text: bytes) -> Object:
+    parsed = json.loads(text)
+    if not isinstance(parsed, dict):
+        raise ValueError(f"the answer is no object: {text[:80]!r}")  # noqa: TRY004 - as bad JSON
+    return parsed
+
+
+def _lines(raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    rest = b""
+    for chunk in raw.stream(amt=None, decode_content=False):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line for line in lines if line)

@@ -1,0 +1,271 @@
+"""A small Kubernetes API over real HTTP: objects in memory, server-side apply, rights, faults.
+
+It knows as much as the operator asks of it: no admission, no defaults, no garbage collection, and
+one field manager. Whatever controllers of a cluster would do, the test does itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import http.server
+import itertools
+import json
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from kubernetes import client
+
+from piavpn import kube
+
+Object = dict[str, Any]
+CREATED = "2026-11-23T11:00:00Z"
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One request: its verb as RBAC names it, and the path's parts."""
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str | None
+    name: str | None
+    selector: str = ""
+    query: str = ""
+    content: str = ""
+
+
+class RefusalError(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Api(http.server.ThreadingHTTPServer):
+    """Keeps objects. Tests read and write them by `put`, `get` and `all`."""
+
+    daemon_threads = True
+
+    def __init__(self, allowed: Callable[[Call], bool]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.allowed = allowed
+        self.fault: Callable[[Call], RefusalError | None] = lambda _call: None
+        self.calls: list[Call] = []
+        self.changes: list[Call] = []
+        self._objects: dict[tuple[str, str, str | None, str], Object] = {}
+        self._versions = itertools.count(1)
+        self._lock = threading.RLock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def cluster(self) -> kube.Cluster:
+        settings = client.Configuration(host=self.url)
+        settings.retries = False
+        return kube.Cluster(client.ApiClient(settings))
+
+    # What a test does in place of a user, a kubelet or a controller
+
+    def put(self, kind: kube.Kind, name: str, namespace: str | None = None, **body: Any) -> Object:
+        """Make the object, or change these fields of it."""
+        with self._lock:
+            key = _key(kind, namespace, name)
+            old = self._objects.get(key) or self._new(namespace, name)
+            return self._keep(key, _merged(old, body))
+
+    def get(self, kind: kube.Kind, name: str, namespace: str | None = None) -> Object:
+        with self._lock:
+            return copy.deepcopy(self._objects[_key(kind, namespace, name)])
+
+    def all(self, kind: kube.Kind) -> list[Object]:
+        with self._lock:
+            group, resource = _served(kind)
+            found = (o for key, o in self._objects.items() if key[:2] == (group, resource))
+            return copy.deepcopy(list(found))
+
+    def remove(self, kind: kube.Kind, name: str, namespace: str | None = None) -> None:
+        with self._lock:
+            del self._objects[_key(kind, namespace, name)]
+
+    # What the server does with a request
+
+    def answer(self, call: Call, body: Object | None) -> Object:
+        with self._lock:
+            self.calls.append(call)
+            self._check(call)
+            key = (call.group, call.resource.removesuffix("/status"), call.namespace, call.name)
+            match call.verb:
+                case "list":
+                    return self._list(call)
+                case "create":
+                    assert body is not None
+                    name = f"{body['metadata']['generateName']}{next(self._versions)}"
+                    return self._change(call, (*key[:3], name), body)
+            old = self._objects.get(key)  # type: ignore[arg-type]
+            if call.verb == "patch" and (old is not None or "apply" in call.content):
+                return self._change(call, key, body or {})
+            if old is None:
+                raise RefusalError(404, f"{call.resource} {call.name!r} not found")
+            return old if call.verb == "get" else self._delete(call, key, old, body)
+
+    def _check(self, call: Call) -> None:
+        if not self.allowed(call):
+            raise RefusalError(403, f"{call.verb} {call.resource} is forbidden")
+        if (fault := self.fault(call)) is not None:
+            raise fault
+
+    def _list(self, call: Call) -> Object:
+        found = [
+            item
+            for (group, resource, namespace, _), item in self._objects.items()
+            if (group, resource) == (call.group, call.resource)
+            and call.namespace in (None, namespace)
+            and _selected(item, call.selector)
+        ]
+        return {"items": found, "metadata": {"resourceVersion": str(next(self._versions))}}
+
+    def _delete(self, call: Call, key: Any, old: Any, body: Object | None) -> Object:
+        wanted = (body or {}).get("preconditions", {}).get("uid")
+        if wanted not in (None, old["metadata"]["uid"]):
+            raise RefusalError(409, "the UID in the precondition does not match")
+        self.changes.append(call)
+        del self._objects[key]
+        return {"kind": "Status", "status": "Success"}
+
+    def _change(self, call: Call, key: Any, body: Object) -> Object:
+        old = self._objects.get(key)
+        if old is None and call.resource.endswith("/status"):
+            raise RefusalError(404, f"{call.resource} {call.name!r} not found")
+        base = old or self._new(key[2], key[3])
+        if "apply" in call.content and not call.resource.endswith("/status"):
+            base = {k: v for k, v in base.items() if k in {"metadata", "status"}}
+        new = _merged(base, body)
+        if new != old:
+            self.changes.append(call)
+            new = self._keep(key, new)
+        return dict(new)
+
+    def _new(self, namespace: str | None, name: str) -> Object:
+        metadata = {"name": name, "uid": f"uid-{next(self._versions)}", "generation": 1}
+        metadata["creationTimestamp"] = CREATED
+        return {"metadata": metadata | ({"namespace": namespace} if namespace else {})}
+
+    def _keep(self, key: Any, new: Object) -> Object:
+        old = self._objects.get(key)
+        if old is not None and new.get("spec") != old.get("spec"):
+            new["metadata"]["generation"] += 1
+        new["metadata"]["resourceVersion"] = str(next(self._versions))
+        self._objects[key] = new
+        kept: Object = copy.deepcopy(new)
+        return kept
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Api
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: two would wait for an acknowledgement
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_PATCH(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def do_DELETE(self) -> None:
+        self._serve()
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else None
+        call = _call(self.command, self.path, self.headers.get("Content-Type") or "")
+        try:
+            status, answer = 200, self.server.answer(call, body)
+        except RefusalError as refusal:
+            status, answer = refusal.status, {"kind": "Status", "message": str(refusal)}
+        content = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
+        pass
+
+
+def _call(method: str, target: str, content: str) -> Call:
+    path, _, query = target.partition("?")
+    parts = path.strip("/").split("/")
+    group = "" if parts[0] == "api" else parts[1]
+    parts = parts[2 if parts[0] == "api" else 3 :]
+    namespace = None
+    if parts[0] == "namespaces" and len(parts) > 2:
+        namespace, parts = parts[1], parts[2:]
+    resource, name = parts[0], parts[1] if len(parts) > 1 else None
+    verb = {"PATCH": "patch", "POST": "create", "DELETE": "delete"}.get(method)
+    fields = dict(urllib.parse.parse_qsl(query))
+    return Call(
+        verb=verb or ("get" if name else "list"),
+        group=group,
+        resource="/".join([resource, *parts[2:]]),
+        namespace=namespace,
+        name=name,
+        selector=fields.get("labelSelector", ""),
+        query=query,
+        content=content,
+    )
+
+
+def _served(kind: kube.Kind) -> tuple[str, str]:
+    group = kind.api_version.rpartition("/")[0]
+    return group, kind.plural
+
+
+def _key(kind: kube.Kind, namespace: str | None, name: str) -> tuple[str, str, str | None, str]:
+    return (*_served(kind), namespace, name)
+
+
+def _selected(item: Object, selector: str) -> bool:
+    labels = item["metadata"].get("labels") or {}
+    name, equals, value = selector.partition("=")
+    return not selector or (labels.get(name) == value if equals else name in labels)
+
+
+def _merged(old: Any, new: Any) -> Any:
+    """Return `old` with the fields of `new`; conditions are merged by their type."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return copy.deepcopy(new)
+    result = copy.deepcopy(old)
+    for name, value in new.items():
+        if name == "conditions":
+            by_type = {item["type"]: item for item in result.get(name, [])}
+            by_type |= {item["type"]: item for item in value}
+            result[name] = list(by_type.values())
+        elif name == "spec":
+            result[name] = copy.deepcopy(value)
+        elif value is None:
+            result.pop(name, None)
+        else:
+            result[name] = _merged(result.get(name), value)
+    return result
+
+
+@contextlib.contextmanager
+def serving(allowed: Callable[[Call], bool] = lambda _call: True) -> Iterator[Api]:
+    """Serve for as long as the block."""
+    with Api(allowed) as api:
+        thread = threading.Thread(target=api.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield api
+        finally:
+            api.shutdown()
+            thread.join()

@@ -1,0 +1,302 @@
+"""Requests as the API server gets them, and what becomes of its answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import http.server
+import json
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kubernetes import client
+
+from piavpn import kube
+
+STATUS = {"kind": "Status", "status": "Failure", "message": "what the server says"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    query: dict[str, str]
+    content: str | None = None
+    body: Any = None
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers everything alike: `status` and `content` are the test's."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.status = 200
+        self.content = b'{"metadata": {"name": "answered"}}'
+        self.length: int | None = None
+        self.requests: list[Request] = []
+
+    def refuse(self, status: int, content: bytes | None = None) -> None:
+        self.status = status
+        self.content = json.dumps(STATUS).encode() if content is None else content
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: broken answers are what is tested."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_PATCH(self) -> None:
+        self._answer()
+
+    def do_DELETE(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        path, _, query = self.path.partition("?")
+        length = int(self.headers.get("Content-Length") or 0)
+        self.server.requests.append(
+            Request(
+                self.command,
+                path,
+                dict(urllib.parse.parse_qsl(query)),
+                self.headers.get("Content-Type") if length else None,
+                json.loads(self.rfile.read(length)) if length else None,
+            )
+        )
+        self.send_response(self.server.status)
+        length = self.server.length or len(self.server.content)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(self.server.content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def cluster(server: Server) -> kube.Cluster:
+    return cluster_at(server.server_address[1])
+
+
+def cluster_at(port: int) -> kube.Cluster:
+    settings = client.Configuration(host=f"http://127.0.0.1:{port}")
+    settings.retries = False
+    return kube.Cluster(client.ApiClient(settings))
+
+
+CONFIG_MAP = {"metadata": {"name": "a", "namespace": "n"}, "data": {"key": "value"}}
+VPN_STATUS = {"metadata": {"name": "home"}, "status": {"services": 1}}
+
+
+# Requests
+
+
+def test_an_object_is_asked_for_at_its_path(server: Server, cluster: kube.Cluster) -> None:
+    assert cluster.get(kube.STATEFUL_SETS, "a", "n") == {"metadata": {"name": "answered"}}
+    cluster.get(kube.PODS, "a", "n")
+    cluster.get(kube.PIA_VPNS, "home")
+    assert server.requests == [
+        Request("GET", "/apis/apps/v1/namespaces/n/statefulsets/a", {}),
+        Request("GET", "/api/v1/namespaces/n/pods/a", {}),
+        Request("GET", "/apis/piavpn.dev/v1alpha1/piavpns/home", {}),
+    ]
+
+
+def test_a_list_goes_over_one_namespace_or_all_with_its_selectors(
+    server: Server, cluster: kube.Cluster
+) -> None:
+    server.content = b'{"metadata": {"resourceVersion": "5"}, "items": [{"metadata": {}}]}'
+    found = cluster.list(kube.PODS, labels="a=b", fields="spec.nodeName=n1")
+    cluster.list(kube.PODS, "n")
+    assert found == [{"apiVersion": "v1", "kind": "Pod", "metadata": {}}]
+    assert server.requests == [
+        Request(
+            "GET",
+            "/api/v1/pods",
+            {"labelSelector": "a=b", "fieldSelector": "spec.nodeName=n1"},
+        ),
+        Request("GET", "/api/v1/namespaces/n/pods", {}),
+    ]
+
+
+def test_an_object_is_applied_by_the_server_with_its_whole_body(
+    server: Server, cluster: kube.Cluster
+) -> None:
+    cluster.apply(kube.CONFIG_MAPS, CONFIG_MAP, manager="piavpn-operator")
+    assert server.requests == [
+        Request(
+            "PATCH",
+            "/api/v1/namespaces/n/configmaps/a",
+            {"fieldManager": "piavpn-operator", "force": "true"},
+            "application/apply-patch+yaml",
+            {"apiVersion": "v1", "kind": "ConfigMap", **CONFIG_MAP},
+        )
+    ]
+
+
+def test_a_status_is_applied_without_force(server: Server, cluster: kube.Cluster) -> None:
+    cluster.apply_status(kube.PIA_VPNS, VPN_STATUS, manager="piavpn-gateway")
+    assert server.requests == [
+        Request(
+            "PATCH",
+            "/apis/piavpn.dev/v1alpha1/piavpns/home/status",
+            {"fieldManager": "piavpn-gateway", "force": "false"},
+            "application/apply-patch+yaml",
+            {"apiVersion": "piavpn.dev/v1alpha1", "kind": "PiaVpn", **VPN_STATUS},
+        )
+    ]
+
+
+def test_a_patch_is_merged(server: Server, cluster: kube.Cluster) -> None:
+    patch = {"metadata": {"annotations": {"a": "b"}}}
+    cluster.patch(kube.PODS, "a", "n", patch)
+    assert server.requests == [
+        Request("PATCH", "/api/v1/namespaces/n/pods/a", {}, "application/merge-patch+json", patch)
+    ]
+
+
+def test_a_deletion_can_be_held_to_one_incarnation(server: Server, cluster: kube.Cluster) -> None:
+    cluster.delete(kube.PODS, "a", "n", uid="uid-1")
+    cluster.delete(kube.PODS, "a", "n")
+    options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    path = "/api/v1/namespaces/n/pods/a"
+    held = options | {"preconditions": {"uid": "uid-1"}}
+    assert server.requests == [
+        Request("DELETE", path, {}, "application/json", held),
+        Request("DELETE", path, {}, "application/json", options),
+    ]
+
+
+@pytest.mark.parametrize(("namespace", "posted_to"), [("media", "media"), (None, "default")])
+def test_an_event_lies_beside_its_object_or_in_default(
+    namespace: str | None, posted_to: str, server: Server, cluster: kube.Cluster
+) -> None:
+    metadata = {"name": "home", "uid": "uid-1", "namespace": namespace}
+    regarding = {"apiVersion": "piavpn.dev/v1alpha1", "kind": "PiaVpn", "metadata": metadata}
+    cluster.create_event(
+        regarding, type="Warning", reason="Why", message="x" * 2000, component="piavpn-operator"
+    )
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", f"/api/v1/namespaces/{posted_to}/events")
+    body = dict(request.body)
+    assert body.pop("firstTimestamp") == body.pop("lastTimestamp")
+    assert body == {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": "home.", "namespace": posted_to},
+        "involvedObject": {
+            "apiVersion": "piavpn.dev/v1alpha1",
+            "kind": "PiaVpn",
+            "name": "home",
+            "namespace": namespace,
+            "uid": "uid-1",
+        },
+        "type": "Warning",
+        "reason": "Why",
+        "message": "x" * 1024,
+        "source": {"component": "piavpn-operator"},
+        "count": 1,
+    }
+
+
+# Answers
+
+
+def test_an_absent_object_is_none(server: Server, cluster: kube.Cluster) -> None:
+    server.refuse(404)
+    assert cluster.get(kube.PODS, "a", "n") is None
+    assert cluster.patch(kube.PODS, "a", "n", {}) is None
+    assert cluster.apply_status(kube.PIA_VPNS, VPN_STATUS, manager="m") is None
+    cluster.delete(kube.PODS, "a", "n")
+
+
+def test_an_absent_kind_is_told_from_other_errors_though_the_answer_is_plain_text(
+    server: Server, cluster: kube.Cluster
+) -> None:
+    server.refuse(404, b"404 page not found\n")
+    with pytest.raises(kube.KubeError) as caught:
+        cluster.list(kube.SERVICE_CIDRS)
+    assert caught.value.absent
+
+
+@pytest.mark.parametrize(("status", "sort"), [(403, "other"), (409, "conflict"), (422, "other")])
+def test_a_refusal_says_what_was_asked_and_what_the_server_said(
+    status: int, sort: str, server: Server, cluster: kube.Cluster
+) -> None:
+    server.refuse(status)
+    with pytest.raises(kube.KubeError) as caught:
+        cluster.apply(kube.CONFIG_MAPS, CONFIG_MAP, manager="m")
+    assert caught.value.status == status
+    assert caught.value.conflict is (sort == "conflict")
+    assert str(caught.value) == "PATCH /api/v1/namespaces/n/configmaps/a: what the server says"
+
+
+@pytest.mark.parametrize("content", [b"<html>Bad Gateway</html>", b"", b"[]", b'{"code": 1}'])
+def test_a_refusal_by_something_else_keeps_its_status(
+    content: bytes, server: Server, cluster: kube.Cluster
+) -> None:
+    server.refuse(502, content)
+    with pytest.raises(kube.KubeError) as caught:
+        cluster.get(kube.PODS, "a", "n")
+    assert caught.value.status == 502
+    assert str(caught.value) == "GET /api/v1/namespaces/n/pods/a: HTTP 502"
+
+
+@pytest.mark.parametrize("content", [b"<html>Log in here</html>", b"", b"[]", b"\xff"])
+def test_an_answer_that_is_none_is_an_error(
+    content: bytes, server: Server, cluster: kube.Cluster
+) -> None:
+    server.content = content
+    with pytest.raises(kube.KubeError) as caught:
+        cluster.get(kube.PODS, "a", "n")
+    assert caught.value.status == 0
+
+
+def test_an_answer_that_breaks_off_is_an_error(server: Server, cluster: kube.Cluster) -> None:
+    server.length = 1000
+    with pytest.raises(kube.KubeError) as caught:
+        cluster.get(kube.PODS, "a", "n")
+    assert caught.value.status == 0
+
+
+def test_a_refused_connection_is_an_error_without_a_status() -> None:
+    with Server() as server:
+        port = server.server_address[1]
+    with pytest.raises(kube.KubeError, match="Connection refused") as caught:
+        cluster_at(port).get(kube.PODS, "a", "n")
+    assert caught.value.status == 0
+
+
+# Connecting
+
+
+def test_without_service_account_and_kubeconfig_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(
+        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none")
+    )
+    with pytest.raises(kube.KubeError, match="no way to the Kubernetes API"):
+        kube.Cluster.connect()
