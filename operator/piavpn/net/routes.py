@@ -1,0 +1,192 @@
+"""Make the kernel hold exactly the IPv4 routes and routing rules that are given as data.
+
+Whose they are stands in the kernel itself: each entry carries its owner's protocol number (as `ip
+route show` prints), so that owners in one namespace never touch each other's.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+from pyroute2 import IPRoute, NetlinkError
+
+from piavpn.net.routing import EVERYWHERE, MAIN_TABLE, WHOLE_MARK, Owner, Route, Rule
+
+__all__ = ["Owner", "Route", "Rule"]
+
+_ONLINK = 4
+_SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_NOWHERE = 0, 253, 255
+_KERNEL = 2
+_TYPES = {"unicast": 1, "unreachable": 7}
+_LOOK_UP, _UNREACHABLE = 1, 7
+
+
+class MissingLinkError(Exception):
+    """A route names a link that is not there."""
+
+
+def apply(routes: Iterable[Route], rules: Iterable[Rule], *, owner: Owner) -> None:
+    """Make `owner`'s routes and rules in the calling thread's namespace exactly these.
+
+    What is right already is left alone. New entries come in the order given, before
+    old ones go.
+
+    Raises:
+        MissingLinkError: a route names a link that is not there; nothing was changed.
+        pyroute2.NetlinkError: the kernel refused an entry.
+    """
+    wanted_routes, wanted_rules = tuple(routes), tuple(rules)
+    with IPRoute() as kernel:
+        links = _links(kernel)
+        for route in wanted_routes:
+            if route.dev is not None and route.dev not in links.values():
+                raise MissingLinkError(f"no link {route.dev} for the route to {route.destination}")
+        present_routes = _present_routes(kernel, links, owner)
+        present_rules = _present_rules(kernel, owner)
+        for route in wanted_routes:
+            if route not in present_routes:
+                kernel.route("replace", **_route_message(route, links, owner))
+        for rule in wanted_rules:
+            if rule not in present_rules:
+                kernel.rule("add", **_rule_message(rule, owner))
+        for rule in present_rules.difference(wanted_rules):
+            kernel.rule("del", **_rule_message(rule, owner))
+        kept = {_place(route) for route in wanted_routes}
+        for route in present_routes.difference(wanted_routes):
+            if _place(route) not in kept:
+                kernel.route("del", **_route_message(route, links, owner))
+
+
+def owned(owner: Owner) -> tuple[frozenset[Route], frozenset[Rule]]:
+    """Return `owner`'s routes and rules in the calling thread's namespace."""
+    with IPRoute() as kernel:
+        present = _present_routes(kernel, _links(kernel), owner)
+        return frozenset(present), frozenset(_present_rules(kernel, owner))
+
+
+def others() -> frozenset[Route]:
+    """Return the main table's routes that are neither an owner's nor the kernel's own.
+
+    Of a route with several next hops neither link nor next hop is told.
+    """
+    known = (_KERNEL, *Owner)
+    with IPRoute() as kernel:
+        links = _links(kernel)
+        dumped = kernel.get_routes(family=socket.AF_INET, table=MAIN_TABLE)
+        return frozenset(_read_route(item, links) for item in dumped if item["proto"] not in known)
+
+
+def remove(unwanted: Iterable[Route]) -> None:
+    """Remove routes, whosever they are; one that is gone already is fine.
+
+    Raises:
+        pyroute2.NetlinkError: the kernel refused.
+    """
+    with IPRoute() as kernel:
+        for route in unwanted:
+            try:
+                kernel.route(
+                    "del",
+                    dst=str(route.destination),
+                    table=route.table,
+                    priority=route.metric,
+                    scope=_SCOPE_NOWHERE,
+                    type=0,
+                    proto=0,
+                )
+            except NetlinkError as error:
+                if error.code != errno.ESRCH:
+                    raise
+
+
+def _place(route: Route) -> tuple[ipaddress.IPv4Network, int, int]:
+    """Return what a replacing route has in common with the one it replaces."""
+    return route.destination, route.table, route.metric
+
+
+def _links(kernel: Any) -> dict[int, str]:  # noqa: ANN401 - pyroute2 has no types
+    return {link["index"]: link.get_attr("IFLA_IFNAME") for link in kernel.get_links()}
+
+
+def _present_routes(kernel: Any, links: dict[int, str], owner: Owner) -> set[Route]:  # noqa: ANN401
+    dumped = kernel.get_routes(family=socket.AF_INET)
+    return {_read_route(item, links) for item in dumped if item["proto"] == owner}
+
+
+def _present_rules(kernel: Any, owner: Owner) -> set[Rule]:  # noqa: ANN401 - pyroute2 has no types
+    dumped = kernel.get_rules(family=socket.AF_INET)
+    return {_read_rule(item) for item in dumped if item.get_attr("FRA_PROTOCOL") == owner}
+
+
+def _read_route(item: Any, links: dict[int, str]) -> Route:  # noqa: ANN401 - pyroute2 has no types
+    via = item.get_attr("RTA_GATEWAY")
+    oif = item.get_attr("RTA_OIF")
+    return Route(
+        destination=_network(item.get_attr("RTA_DST"), item["dst_len"]) or EVERYWHERE,
+        via=ipaddress.IPv4Address(via) if via else None,
+        dev=links.get(oif) if oif is not None else None,
+        table=item.get_attr("RTA_TABLE"),
+        metric=item.get_attr("RTA_PRIORITY") or 0,
+        kind="unreachable" if item["type"] == _TYPES["unreachable"] else "unicast",
+        onlink=bool(item["flags"] & _ONLINK),
+    )
+
+
+def _read_rule(item: Any) -> Rule:  # noqa: ANN401 - pyroute2 has no types
+    mark = item.get_attr("FRA_FWMARK")
+    return Rule(
+        priority=item.get_attr("FRA_PRIORITY") or 0,
+        table=item.get_attr("FRA_TABLE") if item["action"] == _LOOK_UP else None,
+        from_=_network(item.get_attr("FRA_SRC"), item["src_len"]),
+        fwmark=mark,
+        mask=item.get_attr("FRA_FWMASK") if mark is not None else WHOLE_MARK,
+        iif=item.get_attr("FRA_IIFNAME"),
+        oif=item.get_attr("FRA_OIFNAME"),
+    )
+
+
+def _network(address: str | None, length: int) -> ipaddress.IPv4Network | None:
+    return ipaddress.IPv4Network(f"{address}/{length}") if address else None
+
+
+def _route_message(route: Route, links: dict[int, str], owner: Owner) -> dict[str, Any]:
+    message: dict[str, Any] = {
+        "dst": str(route.destination),
+        "table": route.table,
+        "priority": route.metric,
+        "type": _TYPES[route.kind],
+        "proto": int(owner),
+        "scope": _SCOPE_UNIVERSE,
+    }
+    if route.dev is not None:
+        message["oif"] = next(index for index, name in links.items() if name == route.dev)
+        message["scope"] = _SCOPE_LINK if route.via is None else _SCOPE_UNIVERSE
+    if route.via is not None:
+        message["gateway"] = str(route.via)
+    if route.onlink:
+        message["flags"] = _ONLINK
+    return message
+
+
+def _rule_message(rule: Rule, owner: Owner) -> dict[str, Any]:
+    message: dict[str, Any] = {
+        "priority": rule.priority,
+        "protocol": int(owner),
+        "family": socket.AF_INET,
+        "action": _UNREACHABLE if rule.table is None else _LOOK_UP,
+    }
+    if rule.table is not None:
+        message["table"] = rule.table
+    if rule.from_ is not None:
+        message |= {"src": str(rule.from_.network_address), "src_len": rule.from_.prefixlen}
+    if rule.fwmark is not None:
+        message |= {"fwmark": rule.fwmark, "fwmask": rule.mask}
+    if rule.iif is not None:
+        message["iifname"] = rule.iif
+    if rule.oif is not None:
+        message["oifname"] = rule.oif
+    return message

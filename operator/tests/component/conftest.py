@@ -1,0 +1,43 @@
+"""Fixtures of the component tests: network namespaces that go away with the test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+
+import namespaces
+import nodeworld
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _as_root() -> None:
+    if os.geteuid():
+        pytest.exit("the component tests make network namespaces: run them as root", 1)
+
+
+@pytest.fixture
+def new_namespace() -> Iterator[Callable[[str], namespaces.Namespace]]:
+    """Make as many namespaces as a test wants; the argument is the role, for its name."""
+    with contextlib.ExitStack() as stack:
+        yield lambda role: stack.enter_context(namespaces.namespace(role))
+
+
+@pytest.fixture
+def node(new_namespace: Callable[[str], namespaces.Namespace]) -> namespaces.Namespace:
+    """A namespace that plays the node."""
+    return new_namespace("node")
+
+
+@pytest.fixture
+def pod(new_namespace: Callable[[str], namespaces.Namespace]) -> namespaces.Namespace:
+    """A namespace that plays a pod."""
+    return new_namespace("pod")
+
+
+@pytest.fixture
+def world(new_namespace: Callable[[str], namespaces.Namespace]) -> Iterator[nodeworld.World]:
+    """A node with an outside world, to which pods can be added."""
+    with nodeworld.world(new_namespace) as made:
+        yield made

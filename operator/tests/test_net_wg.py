@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from piavpn.net import wg
+
+PEER = wg.Peer(
+    public_key="SERVERKEY=",
+    address=IPv4Address("198.51.100.4"),
+    port=1337,
+    allowed_ips=(IPv4Network("0.0.0.0/0"),),
+    keepalive=25,
+)
+
+
+def test_the_configuration_is_that_of_wg() -> None:
+    assert wg.config(private_key="SECRET=", peer=PEER) == (
+        "[Interface]\n"
+        "PrivateKey = SECRET=\n"
+        "[Peer]\n"
+        "PublicKey = SERVERKEY=\n"
+        "Endpoint = 198.51.100.4:1337\n"
+        "AllowedIPs = 0.0.0.0/0\n"
+        "PersistentKeepalive = 25\n"
+    )
+
+
+def test_a_dump_with_a_peer_is_read() -> None:
+    dump = (
+        "SECRET=\tOWNKEY=\t51820\toff\n"
+        "SERVERKEY=\t(none)\t198.51.100.4:1337\t0.0.0.0/0\t1700000000\t1234\t5678\t25\n"
+    )
+    assert wg.parse_dump(dump) == wg.Device(
+        public_key="OWNKEY=",
+        peer_public_key="SERVERKEY=",
+        endpoint="198.51.100.4:1337",
+        latest_handshake=datetime.fromtimestamp(1700000000, UTC),
+        received=1234,
+        sent=5678,
+    )
+
+
+def test_a_link_that_was_never_configured_has_neither_key_nor_peer() -> None:
+    assert wg.parse_dump("(none)\t(none)\t0\toff\n") == wg.Device(public_key=None)
+
+
+def test_a_peer_that_never_answered_has_no_handshake() -> None:
+    dump = "S=\tO=\t51820\toff\nP=\t(none)\t(none)\t0.0.0.0/0\t0\t0\t148\toff\n"
+    device = wg.parse_dump(dump)
+    assert (device.latest_handshake, device.endpoint, device.sent) == (None, None, 148)
+
+
+@pytest.mark.parametrize("dump", ["", "nonsense", "a\tb\tc\td\nshort\tline\n"])
+def test_an_unknown_dump_is_refused(dump: str) -> None:
+    with pytest.raises(wg.WgError):
+        wg.parse_dump(dump)
+
+
+def test_a_key_pair_does_not_print_its_private_key() -> None:
+    assert "SECRET" not in repr(wg.KeyPair(private="SECRET=", public="P="))
