@@ -50,12 +50,16 @@ class AddKeyCall:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A peer of a server; `latest_handshake` is None before the first one."""
+    """A peer of a server; `latest_handshake` and `endpoint` are None before the first one.
+
+    `endpoint` is where its encrypted packets came from last, as `address:port`.
+    """
 
     public_key: str
     address: str
     account: str
     registered: dt.datetime
+    endpoint: str | None
     latest_handshake: dt.datetime | None
     received_bytes: int
     sent_bytes: int
@@ -245,6 +249,7 @@ def _peer(told: Mapping[str, Any]) -> Peer:
         address=told["peerIP"],
         account=told["account"],
         registered=_time(told["registeredTime"]),
+        endpoint=told["endpoint"],
         latest_handshake=None if handshake is None else _time(handshake),
         received_bytes=told["receivedBytes"],
         sent_bytes=told["sentBytes"],

@@ -17,8 +17,12 @@ _STARTUP_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What the link knows of a peer; `latest_handshake` in seconds since the epoch, 0: never."""
+    """What the link knows of a peer; `latest_handshake` in seconds since the epoch, 0: never.
 
+    `endpoint` is where its encrypted packets came from last, as `address:port`; None before.
+    """
+
+    endpoint: str | None
     latest_handshake: int
     received_bytes: int
     sent_bytes: int
@@ -106,5 +110,6 @@ def is_public_key(text: str) -> bool:
 
 
 def _peer_traffic(line: str) -> tuple[str, Traffic]:
-    key, _, _, _, handshake, received, sent, _ = line.split("\t")
-    return key, Traffic(int(handshake), int(received), int(sent))
+    key, _, endpoint, _, handshake, received, sent, _ = line.split("\t")
+    known = None if endpoint == "(none)" else endpoint
+    return key, Traffic(known, int(handshake), int(received), int(sent))
