@@ -1,0 +1,1 @@
+"""`piavpn gateway`: one VPN's tunnel, seen from inside its pod: registration, NAT, routes, DNS."""

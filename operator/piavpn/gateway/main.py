@@ -1,0 +1,58 @@
+"""`piavpn gateway`: rules before anything else, then root given up, then the loop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import sys
+
+from pyroute2 import NetlinkError
+
+from piavpn import health, kube
+from piavpn.gateway import inputs, loop, privileges, report
+from piavpn.net import nft
+
+log = logging.getLogger(__name__)
+
+HEALTH_PORT = 8080
+_FAILED = 1
+
+
+def run(files: inputs.Files | None = None) -> int:
+    """Run until SIGTERM; return the exit code.
+
+    Args:
+        files: where the pod has its inputs and state, if not where the operator mounts them.
+    """
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    # As a container's first process we would ignore the signal without a handler of our own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Inherited by dnsmasq, which a SIGHUP before it has its own handler would end.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    vpn = os.environ.get("PIAVPN_VPN", "")
+    if not vpn:
+        log.error("PIAVPN_VPN must name the PiaVpn; the operator sets it in the pods that it makes")
+        return _FAILED
+    try:
+        _run(vpn, files or inputs.Files())
+    except (privileges.PrivilegeError, nft.NftError, NetlinkError, OSError) as error:
+        log.error("%s", error)  # noqa: TRY400 - the message says it all
+    return _FAILED
+
+
+def _run(vpn: str, files: inputs.Files) -> None:
+    privileges.give_up_root()
+    reporter = report.Reporter(vpn, kube.Cluster.connect)
+    gateway = loop.Gateway(files, reporter.show, random.Random())  # noqa: S311 - jitter
+    gateway.start()
+    health.serve("0.0.0.0", HEALTH_PORT, {"/livez": gateway.live, "/readyz": gateway.ready})  # noqa: S104 - the kubelet asks at the pod's address
+    reporter.start()
+    try:
+        while True:
+            gateway.turn()
+    finally:
+        gateway.stop()

@@ -1,0 +1,38 @@
+"""The gateway's policy routing. Pure: routes and rules as data.
+
+PIA's own addresses (servers' inner addresses, resolvers, peers) lie in 10/8 and may collide with
+the cluster's ranges in the main table. So nothing of the tunnel ever looks there: a packet goes by
+its slot's table, because of the mark of its connection or the link that its socket is bound to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from piavpn.api import names
+from piavpn.gateway.slots import MARK_MASK, SLOTS
+from piavpn.net.routing import Route, Rule
+
+_BOUND_SOCKETS, _MARKED, _BACKSTOP = 100, 110, 120
+"""Priorities; the node agent's rules for replies of its lock lie below."""
+
+_LAST_METRIC = 4_000_000_000
+
+
+def wanted(
+    configured: Collection[str],
+) -> tuple[tuple[Route, ...], tuple[Rule, ...]]:
+    """Return the gateway's routes and rules.
+
+    Args:
+        configured: links of the slots that have a session, up and with their address.
+
+    A slot's `unreachable` route stays when its link goes; and what came from the bridge never
+    reaches the main table, where the way to the cluster is.
+    """
+    ways = [Route(dev=s.link, table=s.table) for s in SLOTS if s.link in configured]
+    ends = [Route(table=s.table, metric=_LAST_METRIC, kind="unreachable") for s in SLOTS]
+    bound = [Rule(_BOUND_SOCKETS, s.table, oif=s.link) for s in SLOTS]
+    marked = [Rule(_MARKED, s.table, fwmark=s.mark, mask=MARK_MASK) for s in SLOTS]
+    backstop = Rule(_BACKSTOP, None, iif=names.POD_LINK)
+    return (*ways, *ends), (*bound, *marked, backstop)

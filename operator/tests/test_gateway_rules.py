@@ -1,0 +1,108 @@
+"""The gateway's rule set and routes, written out by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from piavpn.gateway import routing, rules
+from piavpn.gateway.slots import SLOTS
+from piavpn.net.routing import Route, Rule
+
+RULESET = """\
+table inet piavpn
+delete table inet piavpn
+table inet piavpn {
+  map current { type ifname : mark; elements = { "vpn0" : 0x100 }; }
+  map forwarded { type inet_proto . inet_service : ipv4_addr . inet_service; }
+  counter dropped_invalid { }
+  counter dropped_forward { }
+  counter dropped_input { }
+  counter dropped_ipv6 { }
+  counter dropped_astray { }
+  chain slots {
+    type filter hook prerouting priority mangle; policy accept;
+    meta nfproto ipv6 iifname != "lo" counter name dropped_ipv6 drop
+    iifname "piaw0" ct state new ct mark set 0x100
+    iifname "piaw1" ct state new ct mark set 0x200
+    iifname "vpn0" ct direction original ct mark 0 ct mark set iifname map @current
+    iifname "vpn0" ct mark != 0 meta mark set ct mark
+  }
+  chain inbound {
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname { "piaw0", "piaw1" } dnat ip to meta l4proto . th dport map @forwarded
+  }
+  chain input {
+    type filter hook input priority filter; policy accept;
+    iifname { "piaw0", "piaw1" } jump own
+    iifname "vpn0" meta l4proto { tcp, udp } th dport 53 accept
+    iifname "vpn0" jump own
+  }
+  chain own {
+    ct state established,related accept
+    icmp type echo-request accept
+    counter name dropped_input drop
+  }
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    ct state invalid counter name dropped_invalid drop
+    iifname "vpn0" oifname { "piaw0", "piaw1" } tcp flags syn tcp option maxseg size set rt mtu
+    iifname "vpn0" oifname { "piaw0", "piaw1" } accept
+    iifname { "piaw0", "piaw1" } oifname "vpn0" ct state established,related accept
+    iifname { "piaw0", "piaw1" } oifname "vpn0" ct status dnat accept
+    counter name dropped_forward
+  }
+  chain output {
+    type filter hook output priority filter; policy accept;
+    meta nfproto ipv6 oifname != "lo" counter name dropped_ipv6 drop
+    oifname "piaw0" ct mark set 0x100
+    oifname "piaw1" ct mark set 0x200
+    oifname != { "lo", "vpn0", "piaw0", "piaw1" } ct mark & 0xf00 != 0 \
+counter name dropped_astray drop
+  }
+  chain outnat {
+    type nat hook postrouting priority srcnat; policy accept;
+    oifname { "piaw0", "piaw1" } masquerade
+  }
+}
+"""
+
+
+def test_the_rule_set_of_slot_zero_is_this() -> None:
+    assert rules.ruleset(SLOTS[0]) == RULESET
+
+
+def test_another_current_slot_changes_where_new_connections_go_and_nothing_else() -> None:
+    assert rules.ruleset(SLOTS[1]) == RULESET.replace('"vpn0" : 0x100', '"vpn0" : 0x200')
+
+
+RULES = (
+    Rule(100, 100, oif="piaw0"),
+    Rule(100, 101, oif="piaw1"),
+    Rule(110, 100, fwmark=0x100, mask=0xF00),
+    Rule(110, 101, fwmark=0x200, mask=0xF00),
+    Rule(120, None, iif="vpn0"),
+)
+BACKSTOPS = (
+    Route(table=100, metric=4_000_000_000, kind="unreachable"),
+    Route(table=101, metric=4_000_000_000, kind="unreachable"),
+)
+
+
+def test_without_a_session_each_slots_table_ends_unreachable() -> None:
+    assert routing.wanted(()) == (BACKSTOPS, RULES)
+
+
+def test_a_slot_with_a_session_has_a_way_in_front_of_its_backstop() -> None:
+    assert routing.wanted({"piaw0"}) == ((Route(dev="piaw0", table=100), *BACKSTOPS), RULES)
+
+
+def test_no_route_of_the_gateway_is_in_the_main_table() -> None:
+    found, _ = routing.wanted({"piaw0", "piaw1"})
+    assert {route.table for route in found} == {100, 101}
+
+
+def test_a_slot_is_a_link_a_mark_and_a_table() -> None:
+    assert [dataclasses.astuple(slot) for slot in SLOTS] == [
+        ("piaw0", 0x100, 100),
+        ("piaw1", 0x200, 101),
+    ]

@@ -1,0 +1,196 @@
+"""What the gateway reads and writes as text or bytes: status, files, resolver, pings."""
+
+from __future__ import annotations
+
+import ipaddress
+import pathlib
+from datetime import UTC, datetime
+
+import pytest
+from gateway_objects import CONFIG, SESSION, A
+
+from piavpn.api.conditions import Condition, Status
+from piavpn.gateway import decide, dns, inputs, probe, session, status
+from piavpn.gateway.memory import Failure
+
+TOLD = datetime(2026, 11, 23, 4, 0, 5, tzinfo=UTC)
+EARLIER = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+
+
+def test_the_status_of_a_tunnel_that_is_up() -> None:
+    report = status.of_step(decide.Watch(SESSION), None)
+    assert report is not None
+    before = (
+        Condition("Registered", Status.TRUE, "Registered", last_transition_time=EARLIER),
+        Condition("TunnelUp", Status.FALSE, "ServerSilent", last_transition_time=EARLIER),
+    )
+    assert status.body("home", report, before=before, generation=4, now=TOLD) == {
+        "metadata": {"name": "home"},
+        "status": {
+            "session": {
+                "region": "swiss",
+                "server": "zurich401",
+                "serverAddress": "198.18.11.1",
+                "link": "piaw0",
+                "peerAddress": "10.5.1.7",
+                "publicKey": "b3VyIHB1YmxpYyBrZXkgaGFzIDMyIGJ5dGVzIHRvby4=",
+                "registeredTime": "2026-11-23T04:00:00Z",
+            },
+            "conditions": [
+                {
+                    "type": "Registered",
+                    "status": "True",
+                    "reason": "Registered",
+                    "message": "zurich401 (swiss) knows the gateway's key.",
+                    "observedGeneration": 4,
+                    "lastTransitionTime": "2026-11-23T03:00:00Z",
+                },
+                {
+                    "type": "TunnelUp",
+                    "status": "True",
+                    "reason": "ServerAnswers",
+                    "message": "zurich401 (swiss) answers pings.",
+                    "observedGeneration": 4,
+                    "lastTransitionTime": "2026-11-23T04:00:05Z",
+                },
+            ],
+        },
+    }
+
+
+def test_the_status_of_a_gateway_that_waits_has_no_session() -> None:
+    report = status.of_step(decide.Wait(Failure("NoServers", "There is no server.")), None)
+    assert report is not None
+    assert status.body("home", report, before=(), generation=1, now=TOLD) == {
+        "metadata": {"name": "home"},
+        "status": {
+            "conditions": [
+                {
+                    "type": kind,
+                    "status": "False",
+                    "reason": "NoServers",
+                    "message": "There is no server.",
+                    "observedGeneration": 1,
+                    "lastTransitionTime": "2026-11-23T04:00:05Z",
+                }
+                for kind in ("Registered", "TunnelUp")
+            ]
+        },
+    }
+
+
+def test_an_attempt_is_told_only_until_one_failed() -> None:
+    step = decide.Register(A, CONFIG, "token")
+    first = status.of_step(step, None)
+    assert first is not None
+    assert first.registered.message == "Registering at zurich401 (swiss)."
+    assert status.of_step(step, Failure("Unreachable", "no answer")) is None
+
+
+def test_adopting_changes_nothing_that_was_told() -> None:
+    assert status.of_step(decide.Adopt(SESSION), None) is None
+
+
+def test_a_kept_session_is_read_back_as_it_was(tmp_path: pathlib.Path) -> None:
+    session.save(tmp_path / "session.json", SESSION)
+    assert session.load(tmp_path / "session.json") == SESSION
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"region": "swiss"}', '{"cn": 1}'])
+def test_a_damaged_session_file_is_no_session(tmp_path: pathlib.Path, content: str) -> None:
+    (tmp_path / "session.json").write_text(content)
+    assert session.load(tmp_path / "session.json") is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"vpn": "home"}'])
+def test_a_configuration_that_cannot_be_read_says_what_to_do(
+    tmp_path: pathlib.Path, content: str
+) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(inputs.InputError, match="operator and gateway must be of the same version"):
+        inputs.read_config(tmp_path / "config.json")
+
+
+def test_an_absent_configuration_says_who_makes_it(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(inputs.InputError, match="the operator makes its ConfigMap"):
+        inputs.read_config(tmp_path / "config.json")
+
+
+def test_a_configuration_is_read_as_the_operator_wrote_it(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "config.json").write_text(CONFIG.to_json())
+    assert inputs.read_config(tmp_path / "config.json") == CONFIG
+
+
+def test_an_absent_or_empty_token_is_none_yet(tmp_path: pathlib.Path) -> None:
+    assert inputs.read_token(tmp_path / "token") is None
+    (tmp_path / "token").write_text("\n")
+    assert inputs.read_token(tmp_path / "token") is None
+    (tmp_path / "token").write_text("0123abcd\n")
+    assert inputs.read_token(tmp_path / "token") == "0123abcd"
+
+
+def test_the_clusters_nameservers_are_those_of_ipv4() -> None:
+    text = "search svc.cluster.local\nnameserver 10.96.0.10\nnameserver fd00::a\nnameserver\n"
+    assert inputs.nameservers(text) == (ipaddress.IPv4Address("10.96.0.10"),)
+
+
+def test_the_resolver_listens_on_the_bridge_alone_and_reads_no_file_of_the_pod() -> None:
+    config = dns.config(
+        ipaddress.IPv4Address("10.100.0.2"), pathlib.Path("/run/piavpn/dnsmasq-upstreams.conf")
+    )
+    assert config == (
+        "no-resolv\n"
+        "no-hosts\n"
+        "no-poll\n"
+        "bind-interfaces\n"
+        "listen-address=10.100.0.2\n"
+        "servers-file=/run/piavpn/dnsmasq-upstreams.conf\n"
+        "local=/invalid/\n"
+        "bogus-priv\n"
+        "cache-size=10000\n"
+        "dns-forward-max=1000\n"
+        "log-facility=-\n"
+        "pid-file\n"
+    )
+
+
+def test_cluster_names_have_upstreams_of_their_own() -> None:
+    resolvers = [ipaddress.IPv4Address("10.96.0.10"), ipaddress.IPv4Address("10.96.0.11")]
+    assert dns.cluster_upstreams("cluster.local", resolvers) == (
+        "server=/cluster.local/10.96.0.10\nserver=/cluster.local/10.96.0.11\n"
+    )
+
+
+def test_cluster_names_go_nowhere_where_the_cluster_has_no_dns() -> None:
+    assert dns.cluster_upstreams("cluster.local", []) == "local=/cluster.local/\n"
+
+
+def test_all_other_names_go_by_the_tunnels_link() -> None:
+    assert dns.tunnel_upstreams("piaw0", SESSION.dns_servers) == (
+        "server=10.0.0.243@piaw0\nserver=10.0.0.242@piaw0\n"
+    )
+
+
+IP_HEADER = bytes.fromhex("4500002200004000 4001 0000 0a058001 0a050107")
+
+
+def test_an_echo_request_has_the_bytes_of_rfc_792() -> None:
+    assert probe.echo_request(0x1234, 0x0001) == bytes.fromhex("0800 a37c 1234 0001") + b"piavpn"
+
+
+def test_the_answer_to_our_request_is_known_from_others() -> None:
+    reply = IP_HEADER + bytes.fromhex("0000 ab7c 1234 0001") + b"piavpn"
+    assert probe.is_reply(reply, 0x1234, 1)
+    assert not probe.is_reply(reply, 0x1234, 2)
+    assert not probe.is_reply(reply, 0x1235, 1)
+    request = IP_HEADER + probe.echo_request(0x1234, 1)
+    assert not probe.is_reply(request, 0x1234, 1)
+
+
+@pytest.mark.parametrize("packet", [b"", b"\x45", IP_HEADER, IP_HEADER + b"\0\0\0"])
+def test_a_cut_packet_is_no_answer(packet: bytes) -> None:
+    assert not probe.is_reply(packet, 0, 0)
+
+
+def test_the_checksum_of_a_message_with_its_checksum_is_zero() -> None:
+    assert probe.checksum(probe.echo_request(0xFFFF, 0xABCD)) == 0
