@@ -1,0 +1,92 @@
+"""Bring the cluster to what was decided: server-side apply of whole objects, one manager."""
+
+from __future__ import annotations
+
+import logging
+
+from piavpn import kube
+from piavpn.api import names, types
+from piavpn.controller import build_gateway, build_service, model, network
+
+log = logging.getLogger(__name__)
+
+
+class Applier:
+    """Writes objects; CRs' status is report's business."""
+
+    def __init__(self, cluster: kube.Cluster) -> None:
+        self._cluster = cluster
+
+    def apply(self, seen: model.Observed, decision: model.Decision) -> None:
+        """Make the objects of the VPN's gateway and of its services.
+
+        What the API server refuses of one service holds up no other.
+
+        Raises:
+            kube.KubeError: the API server refused something or did not answer.
+        """
+        if seen.vpn is not None and decision.gateway is not None:
+            self._gateway(seen, seen.vpn, decision)
+        refused: kube.KubeError | None = None
+        for service in decision.services:
+            if decision.network is not None and service.accepted.holds:
+                try:
+                    self._service(seen, service, decision.network)
+                except kube.KubeError as error:
+                    refused = refused or error
+        if refused is not None:
+            raise refused
+
+    def _gateway(self, seen: model.Observed, vpn: types.PiaVpn, decision: model.Decision) -> None:
+        assert decision.gateway is not None  # noqa: S101 - the caller looked
+        config = build_gateway.config_map(vpn, decision.gateway, seen.settings.namespace)
+        self._cluster.apply(kube.CONFIG_MAPS, config, manager=names.MANAGER_OPERATOR)
+        wanted = build_gateway.stateful_set(vpn, seen.settings)
+        self._cluster.apply(kube.STATEFUL_SETS, wanted, manager=names.MANAGER_OPERATOR)
+        if seen.gateway_pod is not None and not self._replaced(wanted, seen.gateway_pod):
+            inputs = build_gateway.session_inputs(decision.gateway, seen.account)
+            self._refresh_mounts(seen.gateway_pod, inputs)
+
+    def _service(
+        self,
+        seen: model.Observed,
+        decision: model.ServiceDecision,
+        net: types.NetworkStatus,
+    ) -> None:
+        service, address = decision.service, decision.address
+        assert address is not None  # noqa: S101 - an accepted service has one
+        wanted = build_service.stateful_set(service, address, net, seen.settings)
+        self._cluster.apply(kube.STATEFUL_SETS, wanted, manager=names.MANAGER_OPERATOR)
+        cluster_service = build_service.cluster_service(service)
+        if cluster_service is not None:
+            self._cluster.apply(kube.SERVICES, cluster_service, manager=names.MANAGER_OPERATOR)
+        elif network.key(service) in seen.services_with_ports:
+            self._cluster.delete(kube.SERVICES, service.name, service.namespace)
+        pod = seen.service_pods.get(network.key(service))
+        if pod is not None:
+            self._replaced(wanted, pod)
+
+    def _replaced(self, wanted: model.Object, pod: model.Object) -> bool:
+        """Delete a pod that was made from another template; its StatefulSet makes the new one.
+
+        The StatefulSet does not do it: it waits for ever for a pod that never became ready.
+        """
+        annotations = pod["metadata"].get("annotations") or {}
+        template = wanted["spec"]["template"]["metadata"]["annotations"]
+        same = annotations.get(names.ANNOTATION_SPEC_HASH) == template[names.ANNOTATION_SPEC_HASH]
+        if same or "deletionTimestamp" in pod["metadata"]:
+            return False
+        metadata = pod["metadata"]
+        log.info("replacing pod %s/%s: its spec changed", metadata["namespace"], metadata["name"])
+        self._cluster.delete(
+            kube.PODS, metadata["name"], metadata["namespace"], uid=metadata["uid"]
+        )
+        return True
+
+    def _refresh_mounts(self, pod: model.Object, inputs: str) -> None:
+        """Touch the pod, so that the kubelet refreshes its mounts now and not in a minute."""
+        annotations = pod["metadata"].get("annotations") or {}
+        if annotations.get(names.ANNOTATION_SESSION_INPUTS) != inputs:
+            patch = {"metadata": {"annotations": {names.ANNOTATION_SESSION_INPUTS: inputs}}}
+            metadata = pod["metadata"]
+            self._cluster.patch(kube.PODS, metadata["name"], metadata["namespace"], patch)

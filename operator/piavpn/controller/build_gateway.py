@@ -1,0 +1,159 @@
+"""The objects of a gateway. Pure: every manifest stands here in full."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from piavpn.api import gateway_config, names, types
+from piavpn.controller import model, settings
+
+CONFIG_DIRECTORY = "/etc/piavpn/gateway"
+ACCOUNT_DIRECTORY = "/etc/piavpn/account"
+STATE_DIRECTORY = "/run/piavpn"
+HEALTH_PORT = 8080
+RUNNING_GROUP = 65534
+"""The group that the gateway goes on as."""
+
+_CAPABILITIES = ["NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SETGID", "SETPCAP", "SETUID"]
+
+
+def config_map(
+    vpn: types.PiaVpn, config: gateway_config.GatewayConfig, namespace: str
+) -> model.Object:
+    """Return the ConfigMap that the gateway mounts and the node agent reads."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _metadata(vpn, namespace),
+        "data": {gateway_config.KEY: config.to_json()},
+    }
+
+
+def stateful_set(vpn: types.PiaVpn, operator: settings.Settings) -> model.Object:
+    """Return the gateway's StatefulSet: at most one pod, replaced by the operator alone."""
+    spec = _pod_spec(vpn, operator.image)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": _metadata(vpn, operator.namespace),
+        "spec": {
+            "serviceName": names.gateway_name(vpn.name),
+            "replicas": 1,
+            "updateStrategy": {"type": "OnDelete"},
+            "selector": {"matchLabels": {names.LABEL_GATEWAY: vpn.name}},
+            "template": {
+                "metadata": {
+                    "labels": _labels(vpn),
+                    "annotations": {names.ANNOTATION_SPEC_HASH: spec_hash(spec, operator.image)},
+                },
+                "spec": spec,
+            },
+        },
+    }
+
+
+def spec_hash(template: model.Object, image: str) -> str:
+    """Return a digest of what must change for a pod to be replaced: all but our own image."""
+    text = json.dumps(template, sort_keys=True).replace(json.dumps(image), '"piavpn"')
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def session_inputs(config: gateway_config.GatewayConfig, account: model.Account | None) -> str:
+    """Return a digest of what the gateway mounts; a change makes the kubelet refresh it now."""
+    issued = account.token_time.isoformat() if account and account.token_time else ""
+    return hashlib.sha256(f"{config.to_json()}\n{issued}".encode()).hexdigest()[:16]
+
+
+def _pod_spec(vpn: types.PiaVpn, image: str) -> model.Object:
+    return {
+        "serviceAccountName": "piavpn-gateway",
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 5,
+        # The API token's file is its user's alone, root's here, and root is given up at the start.
+        "securityContext": {"fsGroup": RUNNING_GROUP},
+        "containers": [
+            {
+                "name": "gateway",
+                "image": image,
+                "args": ["gateway"],
+                "env": [{"name": "PIAVPN_VPN", "value": vpn.name}],
+                "ports": [{"name": "health", "containerPort": HEALTH_PORT, "protocol": "TCP"}],
+                "securityContext": {
+                    "runAsUser": 0,
+                    "runAsGroup": 0,
+                    "runAsNonRoot": False,
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"], "add": _CAPABILITIES},
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
+                "readinessProbe": _probe("/readyz", period=1, failures=2),
+                "livenessProbe": _probe("/livez", period=10, failures=3),
+                "volumeMounts": [
+                    {"name": "config", "mountPath": CONFIG_DIRECTORY, "readOnly": True},
+                    {"name": "account", "mountPath": ACCOUNT_DIRECTORY, "readOnly": True},
+                    {"name": "wireguard", "mountPath": "/run/wireguard"},
+                    {"name": "state", "mountPath": STATE_DIRECTORY},
+                ],
+            }
+        ],
+        "volumes": [
+            {"name": "config", "configMap": {"name": names.gateway_name(vpn.name)}},
+            {"name": "account", "secret": _token_alone(vpn)},
+            {
+                "name": "wireguard",
+                "hostPath": {
+                    "path": names.wireguard_directory(vpn.name),
+                    "type": "DirectoryOrCreate",
+                },
+            },
+            {"name": "state", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}},
+        ],
+    }
+
+
+def _token_alone(vpn: types.PiaVpn) -> model.Object:
+    """Return the Secret's volume: the token only, and none yet is fine."""
+    return {
+        "secretName": names.account_name(vpn.spec.credentials_secret_ref.name),
+        "optional": True,
+        "items": [{"key": "token", "path": "token"}],
+    }
+
+
+def _probe(path: str, *, period: int, failures: int) -> model.Object:
+    return {
+        "httpGet": {"path": path, "port": "health"},
+        "periodSeconds": period,
+        "timeoutSeconds": 3,
+        "failureThreshold": failures,
+    }
+
+
+def _labels(vpn: types.PiaVpn) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": "piavpn-gateway",
+        "app.kubernetes.io/instance": vpn.name,
+        "app.kubernetes.io/managed-by": "piavpn-operator",
+        names.LABEL_GATEWAY: vpn.name,
+    }
+
+
+def _metadata(vpn: types.PiaVpn, namespace: str) -> model.Object:
+    return {
+        "name": names.gateway_name(vpn.name),
+        "namespace": namespace,
+        "labels": _labels(vpn),
+        "ownerReferences": [
+            {
+                "apiVersion": names.API_VERSION,
+                "kind": "PiaVpn",
+                "name": vpn.name,
+                "uid": vpn.uid,
+                "controller": True,
+                "blockOwnerDeletion": False,
+            }
+        ],
+    }

@@ -1,0 +1,153 @@
+"""Calls to PIA, run beside the passes: a slow answer for one VPN holds up no other.
+
+Each leaves its result where the next pass observes it (the account's Secret, the list's memory) and
+wakes that pass. One errand of a kind at a time: one login per account, however many gateways.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Hashable
+from concurrent import futures
+from datetime import UTC, datetime, timedelta
+
+from piavpn import kube
+from piavpn.api import names, types
+from piavpn.controller import accounts, model, serverlists, settings
+from piavpn.pia import errors, login
+
+log = logging.getLogger(__name__)
+
+_WORKERS = 4
+_LOCKOUT = timedelta(minutes=15)
+"""PIA's lockouts last 15 minutes or more; asking again prolongs them."""
+_RETRY = timedelta(seconds=15)
+_PAUSE_SECONDS = 60.0
+"""After an errand whose result could not be kept: PIA must not hear of our own trouble."""
+
+
+class Errands:
+    """Runs what decisions ask of PIA."""
+
+    def __init__(
+        self,
+        cluster: kube.Cluster,
+        operator: settings.Settings,
+        lists: serverlists.ServerLists,
+        wake: Callable[[str, float], None],
+    ) -> None:
+        self._cluster = cluster
+        self._settings = operator
+        self._lists = lists
+        self._wake = wake
+        self._pool = futures.ThreadPoolExecutor(_WORKERS, thread_name_prefix="errand")
+        self._lock = threading.Lock()
+        self._waiting: dict[Hashable, set[str]] = {}  # by what is under way: who wants it
+        self._paused_until: dict[Hashable, float] = {}
+
+    def start(self, vpn: types.PiaVpn, seen: model.Observed, wanted: model.Errands) -> None:
+        """Start what is wanted and not already under way; returns at once."""
+        endpoints = vpn.spec.endpoints
+        if wanted.login and isinstance(seen.credentials, model.Credentials):
+            credentials = seen.credentials
+            secret = vpn.spec.credentials_secret_ref.name
+            self._once(("login", secret), vpn.name, lambda: self._login(vpn, credentials, seen))
+        if wanted.fetch_list:
+            measure = vpn.spec.server_location == types.AUTO_LOCATION
+            key = ("list", endpoints)
+            self._once(key, vpn.name, lambda: self._lists.refresh(endpoints, measure=measure))
+        elif wanted.measure:
+            self._once(("list", endpoints), vpn.name, lambda: self._lists.measure(endpoints))
+
+    def close(self) -> None:
+        """Start nothing more; what is under way ends with the process."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _once(self, key: Hashable, vpn: str, errand: Callable[[], None]) -> None:
+        with self._lock:
+            if key in self._waiting:
+                self._waiting[key].add(vpn)
+                return
+            pause = self._paused_until.get(key, 0.0) - time.monotonic()
+            if pause <= 0:
+                self._waiting[key] = {vpn}
+        if pause > 0:
+            self._wake(vpn, pause)
+        else:
+            self._pool.submit(self._run, key, vpn, errand)
+
+    def _run(self, key: Hashable, vpn: str, errand: Callable[[], None]) -> None:
+        pause = _PAUSE_SECONDS
+        try:
+            errand()
+            pause = 0.0
+        except kube.KubeError as error:
+            log.warning("PiaVpn %s: %s", vpn, error)
+        except Exception:
+            log.exception("PiaVpn %s: an errand failed unexpectedly", vpn)
+        finally:
+            with self._lock:
+                self._paused_until[key] = time.monotonic() + pause
+                waiting = self._waiting.pop(key)
+            for name in waiting:
+                self._wake(name, pause)
+
+    def _login(
+        self, vpn: types.PiaVpn, credentials: model.Credentials, seen: model.Observed
+    ) -> None:
+        endpoints = vpn.spec.endpoints
+        name = names.account_name(vpn.spec.credentials_secret_ref.name)
+        now = accounts.read(self._cluster.get(kube.SECRETS, name, self._settings.namespace))
+        if now != seen.account:
+            return  # a login ended between the look and the decision
+        try:
+            token = login.login(
+                endpoints.token_url,
+                credentials.username,
+                credentials.password,
+                ca_bundle=endpoints.public_ca_bundle,
+            )
+        except errors.PiaError as error:
+            log.warning("PiaVpn %s: login: %s: %s", vpn.name, error.reason, error.message)
+            self._record_failure(name, credentials, error)
+            return
+        log.info("PiaVpn %s: logged in to PIA", vpn.name)
+        account = model.Account(credentials.fingerprint, has_token=True, token_time=_now())
+        self._record(name, account, token)
+
+    def _record_failure(
+        self, name: str, credentials: model.Credentials, error: errors.PiaError
+    ) -> None:
+        """Keep the failure, and the token that these credentials may have got before."""
+        old = self._cluster.get(kube.SECRETS, name, self._settings.namespace)
+        before = accounts.read(old)
+        kept = before if before and before.fingerprint == credentials.fingerprint else None
+        failure = model.Failure(error.reason, error.message, _now() + retry_delay(error))
+        account = model.Account(
+            credentials.fingerprint,
+            has_token=kept is not None and kept.has_token,
+            token_time=kept.token_time if kept else None,
+            failure=failure,
+        )
+        self._record(name, account, accounts.read_token(old) if account.has_token else None)
+
+    def _record(self, name: str, account: model.Account, token: str | None) -> None:
+        body = accounts.secret(name, self._settings.namespace, account, token)
+        self._cluster.apply(kube.SECRETS, body, manager=names.MANAGER_OPERATOR)
+
+
+def retry_delay(error: errors.PiaError) -> timedelta:
+    """Return how long to leave PIA alone after this error. A changed Secret does not wait."""
+    if isinstance(error, errors.RateLimited):
+        asked = timedelta(seconds=error.retry_after or 0)
+        return max(_LOCKOUT, asked)
+    if isinstance(error, errors.BadCredentials | errors.SubscriptionExpired):
+        return _LOCKOUT
+    return _RETRY * random.uniform(1, 2)  # noqa: S311 - spreads retries
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

@@ -1,0 +1,96 @@
+"""Start and stop the operator: kopf's watches in the main thread, the passes in one beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+
+import kopf
+
+from piavpn import kube
+from piavpn.controller import errands, handlers, observe, reconciler, serverlists
+from piavpn.controller import queue as queues
+from piavpn.controller import settings as own_settings
+
+log = logging.getLogger(__name__)
+
+LIVENESS = "http://0.0.0.0:8080/healthz"
+
+
+def run() -> int:
+    """Run until SIGTERM; return the exit code."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    for chatty in ("kopf", "aiohttp.access"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        cluster = kube.Cluster.connect()
+        operator = own_settings.Settings.from_environment(_own_image(cluster))
+    except (ValueError, kube.KubeError) as error:
+        log.error("%s", error)  # noqa: TRY400 - the message says it all
+        return 1
+    asyncio.run(_serve(cluster, operator))
+    return 0
+
+
+def _own_image(cluster: kube.Cluster) -> str:
+    """Return the image that this very pod runs: no second place to keep in step."""
+    name, namespace = os.environ.get("POD_NAME", ""), os.environ.get("PIAVPN_NAMESPACE", "")
+    pod = cluster.get(kube.PODS, name, namespace) if name and namespace else None
+    if pod is None:
+        raise ValueError("set POD_NAME and PIAVPN_NAMESPACE in the operator's Deployment")
+    image: str = pod["spec"]["containers"][0]["image"]
+    return image
+
+
+async def _serve(cluster: kube.Cluster, operator: own_settings.Settings) -> None:
+    queue = queues.DueQueue()
+    lists = serverlists.ServerLists()
+    runner = errands.Errands(cluster, operator, lists, queue.add)
+    observer = observe.Observer(cluster, operator, lists)
+    loop = reconciler.Reconciler(cluster, operator.namespace, observer, queue, runner)
+    stop, stopped = threading.Event(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    threads = [
+        threading.Thread(target=loop.run, args=(stop,), name="reconciler"),
+        threading.Thread(
+            target=_watch_secrets, args=(cluster, operator, loop, stop), daemon=True, name="secrets"
+        ),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        await kopf.operator(
+            registry=handlers.registry(loop),
+            settings=handlers.settings(),
+            standalone=True,
+            clusterwide=True,
+            liveness_endpoint=LIVENESS,
+            stop_flag=stopped,
+        )
+    finally:
+        stop.set()
+        queue.close()
+        threads[0].join(timeout=10)
+        runner.close()  # after the last pass, which may still start one
+
+
+def _watch_secrets(
+    cluster: kube.Cluster,
+    operator: own_settings.Settings,
+    loop: reconciler.Reconciler,
+    stop: threading.Event,
+) -> None:
+    """Wake the VPNs when a Secret of our own namespace changes: credentials act at once.
+
+    Not kopf's: it would watch the Secrets of the whole cluster, which are none of our business.
+    """
+    for change, _ in cluster.watch(kube.SECRETS, operator.namespace, stop=stop):
+        if change != "SYNCED":
+            loop.wake_all()

@@ -1,0 +1,132 @@
+"""What one pass of the operator sees, and what it makes of it. Pure data."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from piavpn.api import conditions, gateway_config, types
+from piavpn.controller import settings
+from piavpn.pia import serverlist
+
+Object = dict[str, Any]
+ServiceKey = tuple[str, str]
+"""Namespace and name of a VpnServiceContainer, and of all that is made for it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failure:
+    """A call to PIA that failed, and when it may be tried again."""
+
+    reason: str
+    message: str
+    retry_time: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Credentials:
+    """The PIA account as its Secret has it. Only a login reads more than the fingerprint."""
+
+    username: str = dataclasses.field(repr=False)
+    password: str = dataclasses.field(repr=False)
+    fingerprint: str = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CredentialsProblem:
+    """Why there are no credentials."""
+
+    reason: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Account:
+    """What is known of an account at PIA: a token, or why there is none."""
+
+    fingerprint: str = dataclasses.field(repr=False)
+    has_token: bool
+    token_time: datetime | None = None
+    failure: Failure | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServerListState:
+    """The newest verified server list, and why a newer one is not there."""
+
+    servers: serverlist.ServerList | None = None
+    failure: Failure | None = None
+    latencies: Mapping[ipaddress.IPv4Address, float] | None = None
+    refresh_time: datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Observed:
+    """All that a pass over one VPN looks at."""
+
+    now: datetime
+    settings: settings.Settings
+    name: str
+    vpn: types.PiaVpn | None = None
+    invalid: str | None = None
+    other_vpns: tuple[types.PiaVpn, ...] = ()
+    services: tuple[types.VpnServiceContainer, ...] = ()
+    cluster_cidrs: tuple[ipaddress.IPv4Network, ...] = ()
+    credentials: Credentials | CredentialsProblem | None = None
+    account: Account | None = None
+    server_list: ServerListState = ServerListState()
+    gateway_pod: Object | None = None
+    gateway_config: gateway_config.GatewayConfig | None = None
+    service_pods: Mapping[ServiceKey, Object] = dataclasses.field(default_factory=dict)
+    foreign: Mapping[ServiceKey, str] = dataclasses.field(default_factory=dict)
+    """Services whose name belongs to an object that is not theirs, and which it is."""
+    services_with_ports: frozenset[ServiceKey] = frozenset()
+    """Services that have a Service object in the cluster now."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """One condition, before it has a type, a generation and a time."""
+
+    status: conditions.Status
+    reason: str
+    message: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether the status is True."""
+        return self.status is conditions.Status.TRUE
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Errands:
+    """Calls to PIA that the pass asks for. They run beside it and wake the next pass."""
+
+    login: bool = False
+    fetch_list: bool = False
+    measure: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServiceDecision:
+    """What is to be done about one service."""
+
+    service: types.VpnServiceContainer
+    address: ipaddress.IPv4Address | None
+    accepted: Verdict
+    ready: Verdict
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    """What one pass makes of what it saw."""
+
+    network: types.NetworkStatus | None
+    gateway: gateway_config.GatewayConfig | None
+    verdicts: Mapping[conditions.PiaVpnCondition, Verdict]
+    services: tuple[ServiceDecision, ...]
+    errands: Errands
+    requeue_seconds: float

@@ -1,0 +1,173 @@
+"""Subnets and addresses: who gets which. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+
+from piavpn.api import conditions, names, types
+from piavpn.controller import model
+from piavpn.controller.reasons import Reason
+
+FIRST_SUBNET = ipaddress.IPv4Network("10.100.0.0/24")
+LAST_SUBNET = ipaddress.IPv4Network("10.199.255.0/24")
+_HOST, _GATEWAY, _FIRST_AUTOMATIC = 1, 2, 10
+"""Offsets in a subnet: the bridge's own address, the gateway's, the first that is given away."""
+
+
+def of_subnet(vpn: str, subnet: ipaddress.IPv4Network) -> types.NetworkStatus:
+    """Return the VPN's network in this subnet."""
+    return types.NetworkStatus(
+        subnet=subnet,
+        bridge=names.bridge_name(vpn),
+        host_address=subnet[_HOST],
+        gateway_address=subnet[_GATEWAY],
+    )
+
+
+def choose_subnet(
+    vpn: types.PiaVpn,
+    others: Iterable[types.PiaVpn],
+    cluster_cidrs: Iterable[ipaddress.IPv4Network],
+) -> ipaddress.IPv4Network | model.Verdict:
+    """Return the VPN's subnet: the one it has, the one asked for, or the first free one.
+
+    Returns a verdict that says what to do where there is none.
+    """
+    taken = {f"the cluster's {cidr}": cidr for cidr in cluster_cidrs}
+    taken |= {f"{cidr} of PiaVpn {name}": cidr for name, cidr in _subnets(vpn, others).items()}
+    held = vpn.status.network.subnet if vpn.status.network is not None else None
+    wanted = vpn.spec.network.subnet
+    if wanted is None and held is None:
+        return _first_free(taken.values())
+    subnet = wanted or held
+    assert subnet is not None  # noqa: S101 - one of them is set here
+    for whose, cidr in taken.items():
+        if subnet.overlaps(cidr):
+            return _refused(
+                Reason.SUBNET_OVERLAPS, f"subnet {subnet} overlaps {whose}: {_other_subnet(held)}"
+            )
+    return subnet
+
+
+def _other_subnet(held: ipaddress.IPv4Network | None) -> str:
+    if held is not None:
+        return "delete this PiaVpn and create it again with another spec.network.subnet"
+    return (
+        "set spec.network.subnet to a range that is used nowhere in the cluster, or leave it out "
+        "to have one chosen"
+    )
+
+
+def _subnets(vpn: types.PiaVpn, others: Iterable[types.PiaVpn]) -> dict[str, ipaddress.IPv4Network]:
+    """Return the subnets of other VPNs that come before this one: held, or asked for earlier."""
+    subnets = {}
+    mine_is_held = vpn.status.network is not None
+    for other in others:
+        if other.status.network is not None:
+            subnets[other.name] = other.status.network.subnet
+        elif other.spec.network.subnet is not None and not mine_is_held and other.name < vpn.name:
+            subnets[other.name] = other.spec.network.subnet
+    return subnets
+
+
+def _first_free(taken: Iterable[ipaddress.IPv4Network]) -> ipaddress.IPv4Network | model.Verdict:
+    known = tuple(taken)
+    step = FIRST_SUBNET.num_addresses
+    for start in range(int(FIRST_SUBNET[0]), int(LAST_SUBNET[0]) + 1, step):
+        subnet = ipaddress.IPv4Network((start, FIRST_SUBNET.prefixlen))
+        if not any(subnet.overlaps(cidr) for cidr in known):
+            return subnet
+    return _refused(
+        Reason.NO_FREE_SUBNET,
+        f"no /24 between {FIRST_SUBNET} and {LAST_SUBNET} is free: set spec.network.subnet",
+    )
+
+
+def allocate(
+    network: types.NetworkStatus,
+    services: Iterable[types.VpnServiceContainer],
+    held_by_pods: Mapping[ipaddress.IPv4Address, model.ServiceKey],
+) -> dict[model.ServiceKey, ipaddress.IPv4Address | model.Verdict]:
+    """Give each service its address, or a verdict that says why it has none.
+
+    Who holds an address keeps it; then come the fixed ones, oldest first; then the automatic ones.
+    An address whose pod still lives is not given to another, even if its service is gone.
+    """
+    ordered = sorted(services, key=lambda s: (not _keeps(s), s.spec.ip is None, s.created, key(s)))
+    owners = dict(held_by_pods)
+    result: dict[model.ServiceKey, ipaddress.IPv4Address | model.Verdict] = {}
+    for service in ordered:
+        found = _address(network, service, owners)
+        if isinstance(found, ipaddress.IPv4Address):
+            owners[found] = key(service)
+        result[key(service)] = found
+    return result
+
+
+def key(service: types.VpnServiceContainer) -> model.ServiceKey:
+    """Return the service's namespace and name."""
+    return service.namespace, service.name
+
+
+def _keeps(service: types.VpnServiceContainer) -> bool:
+    held = service.status.address
+    return held is not None and service.spec.ip in (None, held)
+
+
+def _address(
+    network: types.NetworkStatus,
+    service: types.VpnServiceContainer,
+    owners: Mapping[ipaddress.IPv4Address, model.ServiceKey],
+) -> ipaddress.IPv4Address | model.Verdict:
+    if service.spec.ip is not None:
+        return _fixed(network, service, service.spec.ip, owners)
+    held = service.status.address
+    free = owners.get(held, key(service)) == key(service) if held is not None else False
+    if held is not None and free and _usable(network, held):
+        return held
+    for offset in range(_FIRST_AUTOMATIC, network.subnet.num_addresses - 1):
+        if network.subnet[offset] not in owners:
+            return network.subnet[offset]
+    return _refused(
+        Reason.NO_FREE_ADDRESS,
+        f"every address of {network.subnet} is in use: delete services of this VPN, or make "
+        "another PiaVpn with a larger spec.network.subnet",
+    )
+
+
+def _fixed(
+    network: types.NetworkStatus,
+    service: types.VpnServiceContainer,
+    wanted: ipaddress.IPv4Address,
+    owners: Mapping[ipaddress.IPv4Address, model.ServiceKey],
+) -> ipaddress.IPv4Address | model.Verdict:
+    first, last = network.subnet[_GATEWAY + 1], network.subnet[-2]
+    if wanted not in network.subnet:
+        return _refused(
+            Reason.ADDRESS_OUTSIDE_SUBNET,
+            f"{wanted} is not in the VPN's subnet {network.subnet}: set spec.ip to an address "
+            f"between {first} and {last}, or leave it out to have one chosen",
+        )
+    if not _usable(network, wanted):
+        return _refused(
+            Reason.ADDRESS_RESERVED,
+            f"{wanted} is the subnet's own, the bridge's or the gateway's: set spec.ip to an "
+            f"address between {first} and {last}",
+        )
+    owner = owners.get(wanted, key(service))
+    if owner != key(service):
+        return _refused(
+            Reason.ADDRESS_TAKEN,
+            f"{wanted} is held by {'/'.join(owner)}: set spec.ip to another address",
+        )
+    return wanted
+
+
+def _usable(network: types.NetworkStatus, address: ipaddress.IPv4Address) -> bool:
+    offset = int(address) - int(network.subnet[0])
+    return _GATEWAY < offset < network.subnet.num_addresses - 1
+
+
+def _refused(reason: Reason, message: str) -> model.Verdict:
+    return model.Verdict(conditions.Status.FALSE, reason, message)

@@ -1,0 +1,197 @@
+"""Read everything that one pass looks at.
+
+The API server is asked, not a cache: addresses are given and pods deleted by what is found here,
+and a lost event must not decide that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import logging
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from piavpn import kube
+from piavpn.api import gateway_config, names, types
+from piavpn.controller import accounts, model, network, serverlists, settings
+
+log = logging.getLogger(__name__)
+
+_CIDR_SECONDS = 60.0
+_FINISHED = ("Succeeded", "Failed")
+
+
+class Observer:
+    """Reads the cluster for the operator."""
+
+    def __init__(
+        self,
+        cluster: kube.Cluster,
+        operator: settings.Settings,
+        lists: serverlists.ServerLists,
+    ) -> None:
+        self._cluster = cluster
+        self._settings = operator
+        self._lists = lists
+        self._cidrs: tuple[ipaddress.IPv4Network, ...] = ()
+        self._cidrs_until = 0.0
+
+    def observe(self, name: str) -> model.Observed:
+        """Return what is to be seen of the PiaVpn `name` and of its services.
+
+        Raises:
+            kube.KubeError: the API server did not answer.
+        """
+        vpn, others, invalid = self._vpns(name)
+        services = self._services(name)
+        pods = self._service_pods(name, services)
+        objects = _Objects(self._cluster, name, services)
+        seen = model.Observed(
+            now=datetime.now(UTC),
+            settings=self._settings,
+            name=name,
+            vpn=vpn,
+            invalid=invalid,
+            other_vpns=others,
+            services=services,
+            cluster_cidrs=self._cluster_cidrs(),
+            service_pods=pods,
+            foreign=objects.foreign,
+            services_with_ports=objects.with_ports,
+        )
+        return self._with_gateway(seen, vpn) if vpn is not None else seen
+
+    def vpn_names(self) -> set[str]:
+        """Return the names of all VPNs: those that are there, and those that services name."""
+        found = {item["metadata"]["name"] for item in self._cluster.list(kube.PIA_VPNS)}
+        for item in self._cluster.list(kube.VPN_SERVICE_CONTAINERS):
+            found.add(item["spec"]["vpnRef"]["name"])
+        return found
+
+    def account_names(self) -> set[str]:
+        """Return the names of the accounts' Secrets that PiaVpns use."""
+        refs = (item["spec"]["credentialsSecretRef"] for item in self._cluster.list(kube.PIA_VPNS))
+        return {names.account_name(ref["name"]) for ref in refs}
+
+    def _vpns(self, name: str) -> tuple[types.PiaVpn | None, tuple[types.PiaVpn, ...], str | None]:
+        mine, others, invalid = None, [], None
+        for body in self._cluster.list(kube.PIA_VPNS):
+            try:
+                vpn = types.PiaVpn.from_body(body)
+            except ValueError as error:
+                if body["metadata"]["name"] == name:
+                    invalid = f"this operator cannot read it: {error}"
+                continue
+            if vpn.name == name:
+                mine = vpn
+            else:
+                others.append(vpn)
+        return mine, tuple(others), invalid
+
+    def _services(self, name: str) -> tuple[types.VpnServiceContainer, ...]:
+        services = []
+        for body in self._cluster.list(kube.VPN_SERVICE_CONTAINERS):
+            if body["spec"]["vpnRef"]["name"] != name:
+                continue
+            try:
+                service = types.VpnServiceContainer.from_body(body)
+            except ValueError as error:
+                log.warning("VpnServiceContainer %s: %s", body["metadata"]["name"], error)
+                continue
+            if not service.deleting:
+                services.append(service)
+        return tuple(services)
+
+    def _service_pods(
+        self, name: str, services: Iterable[types.VpnServiceContainer]
+    ) -> dict[model.ServiceKey, model.Object]:
+        """Return the pods that go through the VPN, and those of services that move to it."""
+        mine = {network.key(service) for service in services}
+        pods = {}
+        for pod in self._cluster.list(kube.PODS, labels=names.LABEL_VPN):
+            labels = pod["metadata"]["labels"]
+            key = pod["metadata"]["namespace"], labels.get(names.LABEL_SERVICE, "")
+            if labels[names.LABEL_VPN] != name and key not in mine:
+                continue
+            if key[1] and pod.get("status", {}).get("phase") not in _FINISHED:
+                pods[key] = pod
+        return pods
+
+    def _with_gateway(self, seen: model.Observed, vpn: types.PiaVpn) -> model.Observed:
+        namespace = self._settings.namespace
+        ref = vpn.spec.credentials_secret_ref
+        secret = self._cluster.get(kube.SECRETS, ref.name, namespace)
+        account = self._cluster.get(kube.SECRETS, names.account_name(ref.name), namespace)
+        config = self._cluster.get(kube.CONFIG_MAPS, names.gateway_name(vpn.name), namespace)
+        pods = self._cluster.list(kube.PODS, namespace, labels=f"{names.LABEL_GATEWAY}={vpn.name}")
+        return dataclasses.replace(
+            seen,
+            credentials=accounts.read_credentials(ref, namespace, secret),
+            account=accounts.read(account),
+            server_list=self._lists.state(vpn.spec.endpoints),
+            gateway_pod=pods[0] if pods else None,
+            gateway_config=_gateway_config(config),
+        )
+
+    def _cluster_cidrs(self) -> tuple[ipaddress.IPv4Network, ...]:
+        """Return the ranges of the cluster's pods and Services: those given, else those found."""
+        if self._settings.cluster_cidrs:
+            return self._settings.cluster_cidrs
+        if time.monotonic() >= self._cidrs_until:
+            self._cidrs = self._discovered_cidrs()
+            self._cidrs_until = time.monotonic() + _CIDR_SECONDS
+        return self._cidrs
+
+    def _discovered_cidrs(self) -> tuple[ipaddress.IPv4Network, ...]:
+        found: list[str] = []
+        for node in self._cluster.list(kube.NODES):
+            found += node["spec"].get("podCIDRs") or []
+        try:
+            for item in self._cluster.list(kube.SERVICE_CIDRS):
+                found += item["spec"].get("cidrs") or []
+        except kube.KubeError as error:
+            if not error.absent:  # before Kubernetes 1.33 there is no such kind
+                raise
+        cidrs = (ipaddress.ip_network(cidr) for cidr in dict.fromkeys(found))
+        return tuple(cidr for cidr in cidrs if isinstance(cidr, ipaddress.IPv4Network))
+
+
+class _Objects:
+    """What already bears the names that a VPN's services would give to their objects."""
+
+    def __init__(
+        self, cluster: kube.Cluster, vpn: str, services: tuple[types.VpnServiceContainer, ...]
+    ) -> None:
+        self._cluster = cluster
+        self.foreign: dict[model.ServiceKey, str] = {}
+        with_ports: set[model.ServiceKey] = set()
+        for kind in (kube.STATEFUL_SETS, kube.SERVICES) if services else ():
+            labelled = cluster.list(kind, labels=f"{names.LABEL_VPN}={vpn}")
+            known = {(o["metadata"]["namespace"], o["metadata"]["name"]): o for o in labelled}
+            for service in services:
+                key = network.key(service)
+                found = known.get(key) or cluster.get(kind, service.name, service.namespace)
+                if found is None:
+                    continue
+                if _owned_by(found, service.uid):
+                    if kind is kube.SERVICES:
+                        with_ports.add(key)
+                elif kind is kube.STATEFUL_SETS or service.spec.ports:
+                    self.foreign[key] = f"a {kind.kind}"
+        self.with_ports = frozenset(with_ports)
+
+
+def _owned_by(found: model.Object, uid: str) -> bool:
+    owners = found["metadata"].get("ownerReferences") or []
+    return any(owner["uid"] == uid for owner in owners)
+
+
+def _gateway_config(config_map: model.Object | None) -> gateway_config.GatewayConfig | None:
+    if config_map is None:
+        return None
+    try:
+        return gateway_config.GatewayConfig.from_json(config_map["data"][gateway_config.KEY])
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,140 @@
+"""The condition Ready, of both kinds: the first thing that holds it up, in the order of a start.
+
+Pure. A condition alone proves nothing once its writer is gone, so a pod's own state counts too.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+
+from piavpn.api import conditions, names, types
+from piavpn.api.conditions import PiaVpnCondition, ServiceCondition, Status
+from piavpn.controller import model
+from piavpn.controller.reasons import Reason
+
+
+def of_vpn(
+    vpn: types.PiaVpn,
+    verdicts: Mapping[PiaVpnCondition, model.Verdict],
+    gateway_pod: model.Object | None,
+) -> model.Verdict:
+    """Return whether packets go through the tunnel now, or what to look at."""
+    accepted = verdicts[PiaVpnCondition.ACCEPTED]
+    if not accepted.holds:
+        return accepted
+    if gateway_pod is not None and _is_ready(gateway_pod):
+        for kind in (PiaVpnCondition.GATEWAY_ATTACHED, PiaVpnCondition.TUNNEL_UP):
+            verdict = _reported(vpn, kind)
+            if not verdict.holds:
+                return verdict
+        return model.Verdict(Status.TRUE, Reason.READY, _session(vpn))
+    for kind in (PiaVpnCondition.AUTHENTICATED, PiaVpnCondition.SERVERS_KNOWN):
+        if verdicts[kind].status is Status.FALSE:
+            return verdicts[kind]
+    if gateway_pod is None or not _is_running(gateway_pod):
+        message = f"the gateway's pod {_trouble(gateway_pod)}"
+        return model.Verdict(Status.FALSE, Reason.GATEWAY_NOT_RUNNING, message)
+    return _first_missing(vpn)
+
+
+def _first_missing(vpn: types.PiaVpn) -> model.Verdict:
+    order = (
+        PiaVpnCondition.GATEWAY_ATTACHED,
+        PiaVpnCondition.REGISTERED,
+        PiaVpnCondition.TUNNEL_UP,
+    )
+    for kind in order:
+        verdict = _reported(vpn, kind)
+        if not verdict.holds:
+            return verdict
+    return model.Verdict(Status.FALSE, Reason.GATEWAY_NOT_RUNNING, "the gateway is not ready yet")
+
+
+def _reported(vpn: types.PiaVpn, kind: PiaVpnCondition) -> model.Verdict:
+    """Return what another process says; Ready is never Unknown for it, but False."""
+    found = conditions.find(vpn.status.conditions, kind)
+    if found is None:
+        return model.Verdict(Status.FALSE, Reason.NOT_REPORTED, f"{kind} was not reported yet")
+    status = Status.TRUE if found.status is Status.TRUE else Status.FALSE
+    return model.Verdict(status, found.reason, found.message)
+
+
+def _session(vpn: types.PiaVpn) -> str:
+    session = vpn.status.session
+    if session is None:
+        return ""
+    return f"through {session.server} ({session.server_address}) in {session.region}"
+
+
+def of_service(
+    service: types.VpnServiceContainer, vpn_ready: model.Verdict, pod: model.Object | None
+) -> model.Verdict:
+    """Return whether the app runs, confined, behind a tunnel that works."""
+    if not vpn_ready.holds:
+        vpn = service.spec.vpn_ref.name
+        message = f"PiaVpn {vpn} is not ready: {vpn_ready.message or vpn_ready.reason}"
+        return model.Verdict(Status.FALSE, Reason.VPN_NOT_READY, message)
+    if pod is None or not _is_ready(pod):
+        return model.Verdict(Status.FALSE, Reason.POD_NOT_READY, f"the pod {_trouble(pod)}")
+    confined = conditions.find(service.status.conditions, ServiceCondition.CONFINED)
+    if confined is None or confined.status is not Status.TRUE:
+        message = confined.message if confined is not None else "no node agent reported it yet"
+        return model.Verdict(Status.FALSE, Reason.NOT_CONFINED, message)
+    return model.Verdict(Status.TRUE, Reason.READY)
+
+
+def pod_address(pod: model.Object) -> ipaddress.IPv4Address | None:
+    """Return the bridge address that the pod was made for."""
+    annotations = pod["metadata"].get("annotations") or {}
+    try:
+        return ipaddress.IPv4Address(annotations.get(names.ANNOTATION_ADDRESS, ""))
+    except ValueError:
+        return None
+
+
+def _is_running(pod: model.Object) -> bool:
+    deleting = "deletionTimestamp" in pod["metadata"]
+    return not deleting and (pod.get("status") or {}).get("phase") == "Running"
+
+
+def _is_ready(pod: model.Object) -> bool:
+    found = (pod.get("status") or {}).get("conditions") or []
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in found)
+    return ready and _is_running(pod)
+
+
+def _trouble(pod: model.Object | None) -> str:
+    """Say in a few words what keeps a pod from being ready: the kubelet's or scheduler's own."""
+    if pod is None:
+        return "does not exist yet"
+    if "deletionTimestamp" in pod["metadata"]:
+        return "is being replaced"
+    status = pod.get("status") or {}
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] != "True":
+            return f"cannot be scheduled: {condition.get('message', condition.get('reason'))}"
+    if status.get("reason"):
+        return f"failed: {status['reason']}: {status.get('message', '')}"
+    waits = (_container_trouble(container) for container in _containers(status))
+    return next((trouble for trouble in waits if trouble), "is starting")
+
+
+def _container_trouble(container: model.Object) -> str:
+    state = container.get("state") or {}
+    waiting = state.get("waiting") or {}
+    if waiting.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
+        detail = waiting.get("message", "")
+        return f"waits in container {container['name']}: {waiting['reason']} {detail}".strip()
+    if "running" in state and container["name"] == GATE:
+        return f"waits in its gate: see the logs of container {GATE}"
+    return ""
+
+
+GATE = "piavpn-gate"
+"""Name of the init container that holds an app back until its confinement is proven."""
+
+
+def _containers(status: model.Object) -> list[model.Object]:
+    initial: list[model.Object] = status.get("initContainerStatuses") or []
+    return initial + (status.get("containerStatuses") or [])

@@ -1,0 +1,44 @@
+"""Reasons of the conditions that the operator writes; README.md explains each to its reader."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a condition is as it is."""
+
+    # Accepted, of both kinds
+    ACCEPTED = "Accepted"
+    INVALID = "Invalid"  # a field that this version of the operator cannot read
+    # Accepted, of a PiaVpn
+    CREDENTIALS_NOT_FOUND = "CredentialsNotFound"
+    CREDENTIALS_INCOMPLETE = "CredentialsIncomplete"
+    SUBNET_OVERLAPS = "SubnetOverlaps"
+    NO_FREE_SUBNET = "NoFreeSubnet"
+    # Accepted, of a VpnServiceContainer
+    VPN_NOT_FOUND = "VpnNotFound"
+    VPN_NOT_ACCEPTED = "VpnNotAccepted"
+    ADDRESS_OUTSIDE_SUBNET = "AddressOutsideSubnet"
+    ADDRESS_RESERVED = "AddressReserved"
+    ADDRESS_TAKEN = "AddressTaken"
+    NO_FREE_ADDRESS = "NoFreeAddress"
+    NAME_TAKEN = "NameTaken"
+    # Authenticated; PIA's own answers add pia.errors' reasons
+    LOGGED_IN = "LoggedIn"
+    LOGGING_IN = "LoggingIn"
+    WAITING_FOR_CREDENTIALS = "WaitingForCredentials"
+    # ServersKnown; a failed fetch adds pia.errors' reasons
+    SERVERS_FOUND = "ServersFound"
+    FETCHING_LIST = "FetchingList"
+    MEASURING = "Measuring"
+    UNKNOWN_LOCATION = "UnknownLocation"
+    NO_SERVER_ANSWERED = "NoServerAnswered"
+    NO_SERVER_LISTED = "NoServerListed"
+    # Ready; otherwise the reason of the first condition that holds it up
+    READY = "Ready"
+    GATEWAY_NOT_RUNNING = "GatewayNotRunning"
+    NOT_REPORTED = "NotReported"
+    VPN_NOT_READY = "VpnNotReady"
+    POD_NOT_READY = "PodNotReady"
+    NOT_CONFINED = "NotConfined"

@@ -1,0 +1,114 @@
+"""The loop around the passes: whatever happened, the whole VPN is looked at again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from piavpn import kube
+from piavpn.controller import accounts, apply, decide, errands, observe, report
+from piavpn.controller import queue as queues
+
+log = logging.getLogger(__name__)
+
+HOUSEKEEPING = ""
+"""In the queue among the VPNs' names: what belongs to none of them."""
+
+_DEBOUNCE_SECONDS = 0.05  # one change of an object makes several events
+_FIRST_RETRY, _LONGEST_RETRY, _MOST_DOUBLINGS = 1.0, 60.0, 6
+_TAKE_SECONDS = 5.0
+_STUCK_SECONDS = 120.0
+
+
+class Reconciler:
+    """Runs passes in one thread: addresses and subnets are given by one hand."""
+
+    def __init__(
+        self,
+        cluster: kube.Cluster,
+        namespace: str,
+        observer: observe.Observer,
+        queue: queues.DueQueue,
+        runner: errands.Errands,
+    ) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._observer = observer
+        self._queue = queue
+        self._errands = runner
+        self._applier = apply.Applier(cluster)
+        self._reporter = report.Reporter(cluster)
+        self._failures: dict[str, int] = {}
+        self._alive = time.monotonic()
+
+    def wake(self, vpn: str) -> None:
+        """Ask for a pass over this VPN soon."""
+        self._queue.add(vpn, _DEBOUNCE_SECONDS)
+
+    def wake_all(self) -> None:
+        """Ask for a pass over every VPN, and for housekeeping."""
+        self._queue.add(HOUSEKEEPING, _DEBOUNCE_SECONDS)
+
+    def healthy(self) -> bool:
+        """Tell whether the loop goes round."""
+        return time.monotonic() - self._alive < _STUCK_SECONDS
+
+    def run(self, stop: threading.Event) -> None:
+        """Make passes until `stop` is set."""
+        self.wake_all()
+        while not stop.is_set():
+            self._alive = time.monotonic()
+            name = self._queue.take(_TAKE_SECONDS)
+            if name is None:
+                continue
+            again = self._try(name)
+            if again is not None:
+                self._queue.add(name, again)
+
+    def _try(self, name: str) -> float | None:
+        """Make a pass; return the seconds until the next one is due, None if never."""
+        try:
+            again = self._housekeeping() if name == HOUSEKEEPING else self._pass(name)
+        except kube.KubeError as error:
+            # Another writer may be there first once; one who always is must be told of.
+            once = error.conflict and name not in self._failures
+            level = logging.DEBUG if once else logging.WARNING
+            log.log(level, "%s: %s", _subject(name), error)
+        except Exception:
+            log.exception("%s: a pass failed unexpectedly", _subject(name))
+        else:
+            self._failures.pop(name, None)
+            return again
+        doublings = self._failures.get(name, 0)
+        self._failures[name] = min(doublings + 1, _MOST_DOUBLINGS)
+        return min(_FIRST_RETRY * 2.0**doublings, _LONGEST_RETRY)
+
+    def _pass(self, name: str) -> float | None:
+        seen = self._observer.observe(name)
+        decision = decide.decide(seen)
+        if seen.vpn is not None and not seen.vpn.deleting:
+            self._errands.start(seen.vpn, seen, decision.errands)
+        self._reporter.report(seen, decision)
+        if seen.vpn is None or not seen.vpn.deleting:
+            self._applier.apply(seen, decision)
+        gone = seen.vpn is None and seen.invalid is None and not seen.services
+        return None if gone else decision.requeue_seconds
+
+    def _housekeeping(self) -> float:
+        """Wake every VPN, and remove the accounts' Secrets that no PiaVpn uses any more."""
+        for name in self._observer.vpn_names():
+            self.wake(name)
+        for name in self._unused_accounts():
+            log.info("removing Secret %s: no PiaVpn uses this account", name)
+            self._cluster.delete(kube.SECRETS, name, self._namespace)
+        return decide.RESYNC_SECONDS
+
+    def _unused_accounts(self) -> set[str]:
+        secrets = self._cluster.list(kube.SECRETS, self._namespace, labels=accounts.LABEL)
+        found: set[str] = {secret["metadata"]["name"] for secret in secrets}
+        return found - self._observer.account_names()
+
+
+def _subject(name: str) -> str:
+    return "housekeeping" if name == HOUSEKEEPING else f"PiaVpn {name}"

@@ -1,0 +1,156 @@
+"""Tell how things stand: conditions when they change, an Event for each transition."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from piavpn import kube
+from piavpn.api import codec, conditions, names, types
+from piavpn.api.conditions import Condition, PiaVpnCondition, ServiceCondition, Status
+from piavpn.controller import model
+
+log = logging.getLogger(__name__)
+
+
+class Reporter:
+    """Writes the operator's part of the CRs' status, and Events about it."""
+
+    def __init__(self, cluster: kube.Cluster) -> None:
+        self._cluster = cluster
+
+    def report(self, seen: model.Observed, decision: model.Decision) -> None:
+        """Write what changed.
+
+        Raises:
+            kube.KubeError: the API server refused or did not answer.
+        """
+        if seen.vpn is not None:
+            self._vpn(seen, seen.vpn, decision)
+        for service in decision.services:
+            self._service(seen.now, service)
+
+    def _vpn(self, seen: model.Observed, vpn: types.PiaVpn, decision: model.Decision) -> None:
+        wanted = wanted_conditions(decision.verdicts, vpn.generation)
+        before = vpn.status
+        head = {
+            "observedGeneration": vpn.generation,
+            "network": codec.encode(decision.network),
+            "services": len(seen.services),
+        }
+        old = {
+            "observedGeneration": before.observed_generation,
+            "network": codec.encode(before.network),
+            "services": before.services,
+        }
+        regarding = _reference(kube.PIA_VPNS, vpn.name, None, vpn.uid)
+        if head != old or _differ(before.conditions, wanted):
+            self._write(kube.PIA_VPNS, regarding, head, before.conditions, wanted, seen.now)
+
+    def _service(self, now: datetime, decision: model.ServiceDecision) -> None:
+        service = decision.service
+        verdicts = {
+            ServiceCondition.ACCEPTED: decision.accepted,
+            ServiceCondition.READY: decision.ready,
+        }
+        wanted = wanted_conditions(verdicts, service.generation)
+        before = service.status
+        head = {
+            "observedGeneration": service.generation,
+            "address": codec.encode(decision.address),
+        }
+        old = {
+            "observedGeneration": before.observed_generation,
+            "address": codec.encode(before.address),
+        }
+        kind = kube.VPN_SERVICE_CONTAINERS
+        regarding = _reference(kind, service.name, service.namespace, service.uid)
+        if head != old or _differ(before.conditions, wanted):
+            self._write(kind, regarding, head, before.conditions, wanted, now)
+
+    def _write(  # noqa: PLR0913, PLR0917 - a status has these parts
+        self,
+        kind: kube.Kind,
+        regarding: model.Object,
+        head: Mapping[str, Any],
+        before: Iterable[Condition],
+        wanted: tuple[Condition, ...],
+        now: datetime,
+    ) -> None:
+        dated = conditions.transitioned(before, wanted, now)
+        status = {key: value for key, value in head.items() if value is not None}
+        status["conditions"] = conditions.to_status(dated)
+        metadata = {k: v for k, v in regarding["metadata"].items() if k != "uid"}
+        body = {"metadata": metadata, "status": status}
+        if self._cluster.apply_status(kind, body, manager=names.MANAGER_OPERATOR) is None:
+            return
+        for condition in _transitions(before, wanted):
+            self._tell(regarding, condition)
+
+    def _tell(self, regarding: model.Object, condition: Condition) -> None:
+        kind = "Normal" if condition.status is Status.TRUE else "Warning"
+        message = f"{condition.type} is {condition.status}: {condition.message}".rstrip(": ")
+        log.info("%s %s: %s", regarding["kind"], regarding["metadata"]["name"], message)
+        try:
+            self._cluster.create_event(
+                regarding,
+                type=kind,
+                reason=condition.reason,
+                message=message,
+                component=names.MANAGER_OPERATOR,
+            )
+        except kube.KubeError as error:  # the condition stands; a closing namespace takes no Event
+            log.warning("no Event: %s", error)
+
+
+def wanted_conditions(
+    verdicts: Mapping[Any, model.Verdict], generation: int
+) -> tuple[Condition, ...]:
+    """Return the conditions that the verdicts make, without transition times."""
+    return tuple(
+        Condition(
+            type=str(kind),
+            status=verdict.status,
+            reason=str(verdict.reason),
+            message=verdict.message[:1024],
+            observed_generation=generation,
+        )
+        for kind, verdict in verdicts.items()
+    )
+
+
+def _differ(before: Iterable[Condition], wanted: Iterable[Condition]) -> bool:
+    known = {item.type: _content(item) for item in before}
+    return any(known.get(item.type) != _content(item) for item in wanted)
+
+
+def _content(item: Condition) -> tuple[Status, str, str, int]:
+    return item.status, item.reason, item.message, item.observed_generation
+
+
+def _transitions(before: Iterable[Condition], wanted: Iterable[Condition]) -> Iterable[Condition]:
+    """Return the conditions that turned True or False, or are False for another reason now.
+
+    Unknown is the state of a start: it is worth a condition, not an Event.
+    """
+    known = {item.type: item for item in before}
+    return (item for item in wanted if _is_news(known.get(item.type), item))
+
+
+def _is_news(old: Condition | None, new: Condition) -> bool:
+    if new.status is Status.UNKNOWN:
+        return False
+    if new.type == PiaVpnCondition.READY:
+        # On its way up it is False for one reason after the other: the other conditions tell.
+        was_up = old is not None and old.status is Status.TRUE
+        return was_up is not (new.status is Status.TRUE)
+    return old is None or (old.status, old.reason) != (new.status, new.reason)
+
+
+def _reference(kind: kube.Kind, name: str, namespace: str | None, uid: str) -> model.Object:
+    metadata = {"name": name, "uid": uid}
+    if namespace is not None:
+        metadata["namespace"] = namespace
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}

@@ -1,0 +1,88 @@
+"""The newest verified server list of each endpoint, in memory, with its measured latencies.
+
+A failed fetch keeps the last good list. After a restart the gateways keep the servers that they
+were told until a list is there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import logging
+import random
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from piavpn.api import types
+from piavpn.controller import model
+from piavpn.pia import errors, latency, locations, serverlist
+
+log = logging.getLogger(__name__)
+
+_REFRESH = timedelta(hours=1)
+_RETRY = timedelta(seconds=15)
+_MEASURE_AGAIN = timedelta(minutes=1)
+"""After a measurement that nothing answered: the network was away, not all of PIA."""
+
+
+class ServerLists:
+    """What PIA said of its servers. Methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._states: dict[types.Endpoints, model.ServerListState] = {}
+
+    def state(self, endpoints: types.Endpoints) -> model.ServerListState:
+        """Return what is known now."""
+        with self._lock:
+            return self._states.get(endpoints, model.ServerListState())
+
+    def refresh(self, endpoints: types.Endpoints, *, measure: bool) -> None:
+        """Fetch and verify the list and, if asked, measure its servers; keep what came of it."""
+        now = datetime.now(UTC)
+        state = self.state(endpoints)
+        try:
+            raw = serverlist.fetch(endpoints.server_list_url, ca_bundle=endpoints.public_ca_bundle)
+            servers = serverlist.parse(raw, endpoints.server_list_public_key)
+        except errors.PiaError as error:
+            log.warning("server list: %s: %s", error.reason, error.message)
+            delay = _RETRY * random.uniform(1, 2)  # noqa: S311 - spreads retries
+            failure = model.Failure(error.reason, error.message, now + delay)
+            self._keep(endpoints, dataclasses.replace(state, failure=failure))
+            return
+        # Each list has other servers: what was measured of the last one says nothing of them.
+        measure = measure or state.latencies is not None
+        latencies = _measured(servers) if measure else None
+        self._keep(
+            endpoints,
+            model.ServerListState(
+                servers=servers, latencies=latencies, refresh_time=_refresh_time(now, latencies)
+            ),
+        )
+
+    def measure(self, endpoints: types.Endpoints) -> None:
+        """Measure the servers of the list that is there."""
+        state = self.state(endpoints)
+        if state.servers is not None:
+            latencies = _measured(state.servers)
+            refresh_time = _refresh_time(datetime.now(UTC), latencies)
+            self._keep(
+                endpoints,
+                dataclasses.replace(state, latencies=latencies, refresh_time=refresh_time),
+            )
+
+    def _keep(self, endpoints: types.Endpoints, state: model.ServerListState) -> None:
+        with self._lock:
+            self._states[endpoints] = state
+
+
+def _refresh_time(
+    now: datetime, latencies: Mapping[ipaddress.IPv4Address, float] | None
+) -> datetime:
+    nothing_answered = latencies is not None and not latencies
+    return now + (_MEASURE_AGAIN if nothing_answered else _REFRESH)
+
+
+def _measured(servers: serverlist.ServerList) -> dict[ipaddress.IPv4Address, float]:
+    return latency.measure((address, servers.port) for address in locations.measurable(servers))

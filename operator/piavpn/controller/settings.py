@@ -1,0 +1,49 @@
+"""The operator's own settings, from its environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import os
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """What the Deployment tells the operator."""
+
+    namespace: str
+    image: str
+    cluster_domain: str
+    cluster_cidrs: tuple[ipaddress.IPv4Network, ...]
+
+    @classmethod
+    def from_environment(cls, image: str, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Read PIAVPN_NAMESPACE, PIAVPN_CLUSTER_DOMAIN and PIAVPN_CLUSTER_CIDRS.
+
+        Args:
+            image: the operator's own image: gateways and gates run the same.
+            environment: the process's environment.
+
+        Raises:
+            ValueError: the namespace is missing, or a CIDR is none.
+        """
+        if not environment.get("PIAVPN_NAMESPACE"):
+            raise ValueError("set PIAVPN_NAMESPACE in the operator's Deployment")
+        return cls(
+            namespace=environment["PIAVPN_NAMESPACE"],
+            image=image,
+            cluster_domain=environment.get("PIAVPN_CLUSTER_DOMAIN") or "cluster.local",
+            cluster_cidrs=_networks(environment.get("PIAVPN_CLUSTER_CIDRS", "")),
+        )
+
+
+def _networks(text: str) -> tuple[ipaddress.IPv4Network, ...]:
+    stripped = (cidr.strip() for cidr in text.split(","))
+    try:
+        return tuple(ipaddress.IPv4Network(cidr) for cidr in stripped if cidr)
+    except ValueError as error:
+        raise ValueError(
+            "PIAVPN_CLUSTER_CIDRS must be IPv4 networks, such as 10.244.0.0/16,10.96.0.0/12: "
+            f"{error}"
+        ) from error

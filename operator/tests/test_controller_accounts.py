@@ -1,0 +1,196 @@
+"""Credentials as users write them, and the Secret that a login leaves behind."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from typing import Any
+
+import pytest
+from controller_samples import LATER, NOW
+
+from piavpn.api import types
+from piavpn.controller import accounts, model
+from piavpn.controller.errands import retry_delay
+from piavpn.pia import errors
+
+REF = types.CredentialsSecretRef("pia-credentials")
+FAILURE = model.Failure("RateLimited", "PIA takes no login for a while", LATER)
+
+
+def encoded(**data: str | bytes) -> dict[str, Any]:
+    raw = {k: v.encode() if isinstance(v, str) else v for k, v in data.items()}
+    return {
+        "metadata": {"name": "pia-credentials", "uid": "uid-1"},
+        "data": {key: base64.b64encode(value).decode() for key, value in raw.items()},
+    }
+
+
+def credentials(**data: str | bytes) -> model.Credentials:
+    found = accounts.read_credentials(REF, "piavpn-system", encoded(**data))
+    assert isinstance(found, model.Credentials)
+    return found
+
+
+# Credentials
+
+
+def test_user_name_and_password_are_read_as_they_are() -> None:
+    found = credentials(username="p1234567", password=" a b\tc ")
+    assert (found.username, found.password) == ("p1234567", " a b\tc ")
+
+
+def test_the_line_ends_that_files_and_echo_leave_behind_are_cut_off() -> None:
+    found = credentials(username="p1234567\n", password="correct horse\r\n")
+    assert (found.username, found.password) == ("p1234567", "correct horse")
+
+
+def test_keys_can_be_named() -> None:
+    ref = types.CredentialsSecretRef("pia-credentials", "user", "pass")
+    found = accounts.read_credentials(ref, "piavpn-system", encoded(**{"user": "u", "pass": "p"}))
+    assert isinstance(found, model.Credentials)
+    assert (found.username, found.password) == ("u", "p")
+
+
+def test_a_missing_secret_is_answered_with_the_command_that_makes_it() -> None:
+    assert accounts.read_credentials(REF, "piavpn-system", None) == model.CredentialsProblem(
+        "CredentialsNotFound",
+        "there is no Secret pia-credentials in namespace piavpn-system: create it with kubectl "
+        "create secret generic pia-credentials -n piavpn-system --from-literal=username=... "
+        "--from-literal=password=...",
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "missing"),
+    [
+        ({"username": "p1234567"}, "password"),
+        ({"password": "correct horse"}, "username"),
+        ({"username": " \n", "password": "correct horse"}, "username"),
+        ({"username": "p1234567", "password": "\n"}, "password"),
+        ({}, "username and no password"),
+    ],
+)
+def test_a_missing_or_empty_key_is_told_by_its_name(data: dict[str, str], missing: str) -> None:
+    found = accounts.read_credentials(REF, "piavpn-system", encoded(**data))
+    assert found == model.CredentialsProblem(
+        "CredentialsIncomplete",
+        f"Secret pia-credentials in namespace piavpn-system has no {missing}: add it, or name "
+        "its key in spec.credentialsSecretRef",
+    )
+
+
+def test_a_secret_without_any_data_is_incomplete() -> None:
+    bare = {"metadata": {"name": "pia-credentials"}}
+    found = accounts.read_credentials(REF, "piavpn-system", bare)
+    assert isinstance(found, model.CredentialsProblem)
+
+
+def test_other_credentials_have_another_fingerprint() -> None:
+    one = credentials(username="p1234567", password="correct horse").fingerprint
+    assert credentials(username="p1234567", password="correct horse").fingerprint == one
+    assert credentials(username="p1234567", password="battery").fingerprint != one
+    assert credentials(username="p12345", password="67correct horse").fingerprint != one
+
+
+def test_credentials_show_nothing_of_themselves_in_logs() -> None:
+    shown = repr(credentials(username="p1234567", password="correct horse"))
+    assert shown == "Credentials()"
+
+
+# The account's Secret
+
+
+@pytest.mark.parametrize(
+    ("account", "token"),
+    [
+        (model.Account("print-1", has_token=True, token_time=NOW), "token-1"),
+        (model.Account("print-1", has_token=False, failure=FAILURE), None),
+        (model.Account("print-1", has_token=True, token_time=NOW, failure=FAILURE), "token-1"),
+    ],
+    ids=["a login", "a failure", "a failure after a login"],
+)
+def test_what_is_kept_is_read_again(account: model.Account, token: str | None) -> None:
+    secret = accounts.secret("piavpn-account-pia", "piavpn-system", account, token)
+    assert accounts.read(secret) == account
+    assert accounts.read_token(secret) == token
+
+
+def test_the_secret_has_the_token_alone_under_its_key_and_no_password() -> None:
+    account = model.Account("print-1", has_token=True, token_time=NOW)
+    secret = accounts.secret("piavpn-account-pia", "piavpn-system", account, "token-1")
+    data = {key: base64.b64decode(value).decode() for key, value in secret.pop("data").items()}
+    assert data == {
+        "fingerprint": "print-1",
+        "token": "token-1",
+        "tokenTime": "2026-11-23T12:00:00Z",
+    }
+    assert secret == {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": "piavpn-account-pia",
+            "namespace": "piavpn-system",
+            "labels": {"piavpn.dev/account": "true"},
+        },
+    }
+
+
+def test_no_secret_is_no_account_and_no_token() -> None:
+    assert accounts.read(None) is None
+    assert accounts.read_token(None) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({}, model.Account("", has_token=False)),
+        ({"token": ""}, model.Account("", has_token=False)),
+        ({"token": "t", "tokenTime": "yesterday"}, model.Account("", has_token=True)),
+        ({"token": "t", "tokenTime": "2026-11-23T12:00:00"}, model.Account("", has_token=True)),
+        ({"failureReason": "RateLimited"}, model.Account("", has_token=False)),
+        (
+            {"failureReason": "", "retryTime": "2026-11-23T12:00:00Z"},
+            model.Account("", has_token=False),
+        ),
+        ({"fingerprint": b"\xff\xfe"}, model.Account("\ufffd\ufffd", has_token=False)),
+    ],
+)
+def test_a_secret_that_someone_changed_by_hand_leads_to_a_login_and_to_no_crash(
+    data: dict[str, str | bytes], expected: model.Account
+) -> None:
+    assert accounts.read(encoded(**data)) == expected
+
+
+# How long PIA is left alone
+
+
+def seconds(error: errors.PiaError) -> float:
+    return retry_delay(error).total_seconds()
+
+
+def test_a_rate_limit_is_respected_for_15_minutes_at_least() -> None:
+    assert seconds(errors.RateLimited("slow down")) == 900
+    assert seconds(errors.RateLimited("slow down", retry_after=60)) == 900
+
+
+def test_and_for_as_long_as_pia_asks() -> None:
+    assert seconds(errors.RateLimited("slow down", retry_after=3600)) == 3600
+
+
+@pytest.mark.parametrize("refusal", [errors.BadCredentials, errors.SubscriptionExpired])
+def test_what_only_the_user_can_mend_is_tried_seldom(refusal: type[errors.PiaError]) -> None:
+    assert seconds(refusal("no")) == 900
+
+
+def test_an_outage_is_tried_again_soon_and_never_by_all_at_once() -> None:
+    delays = {seconds(errors.Unreachable("no answer")) for _ in range(50)}
+    assert 15 <= min(delays) < max(delays) <= 30
+
+
+def test_a_failure_s_time_survives_the_secret_to_the_second() -> None:
+    account = dataclasses.replace(model.Account("print-1", has_token=False), failure=FAILURE)
+    secret = accounts.secret("x", "piavpn-system", account, None)
+    found = accounts.read(secret)
+    assert found is not None
+    assert found.failure == FAILURE

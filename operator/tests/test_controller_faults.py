@@ -1,0 +1,164 @@
+"""Passes and errands when the API server or PIA fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from controller_world import (
+    ACCOUNT,
+    GATEWAY,
+    TOKEN,
+    World,
+    eventually,
+    running,
+)
+from kube_server import Call, RefusalError
+from pia_server import Reply
+
+from piavpn import kube
+from piavpn.controller import errands, reconciler
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with running(tmp_path) as world:
+        yield world
+
+
+@pytest.fixture
+def tunnel(world: World) -> World:
+    """A tunnel `home` that works."""
+    world.make_tunnel()
+    return world
+
+
+# Faults of the API server
+
+
+def test_what_is_refused_of_one_app_holds_up_no_other(tunnel: World) -> None:
+    def fault(call: Call) -> RefusalError | None:
+        wrong = call.resource == "statefulsets" and call.verb == "patch" and call.name == "first"
+        return RefusalError(422, "StatefulSet first is invalid") if wrong else None
+
+    tunnel.api.fault = fault
+    tunnel.service("first")
+    tunnel.service("second")
+    tunnel.loop.wake("home")
+    eventually(lambda: tunnel.names_of(kube.STATEFUL_SETS) == {GATEWAY, "second"})
+
+
+def test_a_pass_that_the_api_server_broke_is_made_again(
+    tunnel: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "_FIRST_RETRY", 0.05)
+    failures = iter([True] * 3)
+
+    def fault(call: Call) -> RefusalError | None:
+        wrong = call.resource == "nodes" or call.verb == "patch"
+        return RefusalError(500, "etcd") if wrong and next(failures, False) else None
+
+    tunnel.api.fault = fault
+    tunnel.service()
+    tunnel.loop.wake("home")
+    eventually(lambda: tunnel.names_of(kube.SERVICES) == {"web"})
+
+
+def test_an_event_that_is_refused_holds_up_nothing(tunnel: World) -> None:
+    tunnel.api.fault = lambda call: (
+        RefusalError(403, "the namespace is being terminated")
+        if call.resource == "events"
+        else None
+    )
+    tunnel.service()
+    tunnel.pass_over("home")
+    assert tunnel.api.get(kube.STATEFUL_SETS, "web", "media")
+
+
+def test_without_servicecidrs_as_before_kubernetes_1_33_the_pods_ranges_are_enough(
+    world: World,
+) -> None:
+    world.api.fault = lambda call: (
+        RefusalError(404, "404 page not found") if call.resource == "servicecidrs" else None
+    )
+    world.vpn(network={"subnet": "10.244.0.0/24"})
+    world.pass_over("home")
+    assert world.vpn_condition("Accepted") == ("False", "SubnetOverlaps")
+
+
+# Errands at PIA
+
+
+def test_two_vpns_on_one_account_share_one_login_and_one_list(world: World) -> None:
+    world.pia.door.clear()
+    world.credentials()
+    world.vpn()
+    world.vpn("downloads")
+    world.pass_over("home", "downloads", "home")
+    world.pia.door.set()
+    eventually(lambda: world.vpn_condition("ServersKnown") == ("True", "ServersFound"))
+    eventually(lambda: world.vpn_condition("ServersKnown", "downloads") == ("True", "ServersFound"))
+    world.pass_over("home", "downloads")
+    assert world.vpn_condition("Authenticated", "downloads") == ("True", "LoggedIn")
+    assert (world.pia.logins, world.pia.lists) == (1, 1)
+
+
+def test_a_refused_login_is_kept_in_the_account_s_secret_and_not_repeated(world: World) -> None:
+    world.pia.login = Reply(429, "{}")
+    world.credentials()
+    world.vpn()
+    world.loop.wake("home")
+    eventually(lambda: world.vpn_condition("Authenticated") == ("False", "RateLimited"))
+    kept = world.secret(ACCOUNT)
+    assert set(kept) == {"fingerprint", "failureReason", "failureMessage", "retryTime"}
+    world.pass_over("home")
+    world.pass_over("home")
+    assert world.pia.logins == 1
+
+
+def test_changed_credentials_are_tried_at_once(world: World) -> None:
+    world.pia.login = Reply(401, "HTTP Token: Access denied.")
+    world.credentials("wrong")
+    world.vpn()
+    world.loop.wake("home")
+    eventually(lambda: world.vpn_condition("Authenticated") == ("False", "BadCredentials"))
+    world.pia.login = Reply(200, f'{{"token": "{TOKEN}"}}')
+    world.credentials()
+    world.loop.wake_all()
+    eventually(lambda: world.vpn_condition("Authenticated") == ("True", "LoggedIn"))
+
+
+def test_a_token_that_cannot_be_kept_is_not_asked_for_again_and_again(world: World) -> None:
+    refused = threading.Event()
+
+    def fault(call: Call) -> RefusalError | None:
+        if call.resource == "secrets" and call.verb == "patch":
+            refused.set()
+            return RefusalError(403, "quota")
+        return None
+
+    world.api.fault = fault
+    world.credentials()
+    world.vpn()
+    world.loop.wake("home")
+    assert refused.wait(timeout=20)
+    for _ in range(5):
+        world.pass_over("home")
+    assert world.pia.logins == 1
+
+
+def test_but_it_is_after_a_pause(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errands, "_PAUSE_SECONDS", 0.2)
+    failures = iter([True])
+    world.api.fault = lambda call: (
+        RefusalError(500, "etcd")
+        if call.resource == "secrets" and call.verb == "patch" and next(failures, False)
+        else None
+    )
+    world.credentials()
+    world.vpn()
+    world.loop.wake("home")
+    eventually(lambda: world.vpn_condition("Authenticated") == ("True", "LoggedIn"))
+    assert world.pia.logins == 2

@@ -1,0 +1,119 @@
+"""kopf's part: it watches, wakes the right passes, and writes nothing of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import kopf
+import pytest
+
+from piavpn.controller import handlers
+
+
+class Woken:
+    """Stands where the reconciler stands, and notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.vpns: list[str] = []
+        self.everything = 0
+        self.well = True
+
+    def wake(self, vpn: str) -> None:
+        self.vpns.append(vpn)
+
+    def wake_all(self) -> None:
+        self.everything += 1
+
+    def healthy(self) -> bool:
+        return self.well
+
+
+@pytest.fixture
+def loop() -> Woken:
+    return Woken()
+
+
+@pytest.fixture
+def registry(loop: Woken) -> kopf.OperatorRegistry:
+    return handlers.registry(loop)  # type: ignore[arg-type]
+
+
+def happens(registry: kopf.OperatorRegistry, handler: str, **event: Any) -> Any:
+    """Call the handler of this id as kopf would."""
+    known = [
+        *registry._watching.get_all_handlers(),  # noqa: SLF001 - kopf has no other way to ask
+        *registry._activities.get_all_handlers(),  # noqa: SLF001
+    ]
+    (found,) = [item for item in known if item.id == handler]
+
+    async def call() -> Any:
+        return await found.fn(**event)  # type: ignore[misc] # ours are all asynchronous
+
+    return asyncio.run(call())
+
+
+def test_nothing_that_would_write_finalizers_or_annotations_is_registered(
+    registry: kopf.OperatorRegistry,
+) -> None:
+    kinds = (registry._changing, registry._spawning, registry._indexing)  # noqa: SLF001
+    assert [kind.get_all_handlers() for kind in kinds] == [[], [], []]
+
+
+def test_kopf_posts_no_events_of_its_own() -> None:
+    assert handlers.settings().posting.enabled is False
+
+
+def test_a_changed_vpn_is_looked_at(registry: kopf.OperatorRegistry, loop: Woken) -> None:
+    happens(registry, "vpn", name="home", type="MODIFIED")
+    assert (loop.vpns, loop.everything) == (["home"], 0)
+
+
+def test_a_deleted_vpn_frees_what_others_may_wait_for(
+    registry: kopf.OperatorRegistry, loop: Woken
+) -> None:
+    happens(registry, "vpn", name="home", type="DELETED")
+    assert (loop.vpns, loop.everything) == (["home"], 1)
+
+
+def service(vpn: str) -> dict[str, Any]:
+    return {"uid": "uid-1", "spec": {"vpnRef": {"name": vpn}}, "type": "MODIFIED"}
+
+
+def test_a_changed_service_concerns_its_vpn(registry: kopf.OperatorRegistry, loop: Woken) -> None:
+    happens(registry, "service", **service("home"))
+    assert set(loop.vpns) == {"home"}
+
+
+def test_a_service_that_moves_concerns_both_vpns(
+    registry: kopf.OperatorRegistry, loop: Woken
+) -> None:
+    happens(registry, "service", **service("home"))
+    loop.vpns.clear()
+    happens(registry, "service", **service("downloads"))
+    assert set(loop.vpns) == {"home", "downloads"}
+
+
+def test_a_deleted_service_concerns_its_vpn(registry: kopf.OperatorRegistry, loop: Woken) -> None:
+    happens(registry, "service", **service("home") | {"type": "DELETED"})
+    assert set(loop.vpns) == {"home"}
+
+
+@pytest.mark.parametrize(
+    ("handler", "label"),
+    [("service-pod", "piavpn.dev/vpn"), ("gateway-pod", "piavpn.dev/gateway")],
+)
+def test_a_changed_pod_concerns_its_vpn(
+    handler: str, label: str, registry: kopf.OperatorRegistry, loop: Woken
+) -> None:
+    happens(registry, handler, labels={label: "home"})
+    assert loop.vpns == ["home"]
+
+
+def test_the_probe_fails_when_the_loop_is_stuck(
+    registry: kopf.OperatorRegistry, loop: Woken
+) -> None:
+    assert happens(registry, "loop") is True
+    loop.well = False
+    with pytest.raises(kopf.PermanentError, match="stuck"):
+        happens(registry, "loop")

@@ -1,0 +1,255 @@
+"""Whole passes: what the operator makes of a cluster and of PIA, with its manifest's rights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kube_server
+import pytest
+from controller_world import (
+    ACCOUNT,
+    GATEWAY,
+    NAMESPACE,
+    PASSWORD,
+    TOKEN,
+    World,
+    eventually,
+    running,
+)
+from kube_server import Call
+from pia_server import Reply
+
+from piavpn import kube
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with running(tmp_path) as world:
+        yield world
+
+
+@pytest.fixture
+def tunnel(world: World) -> World:
+    """A tunnel `home` that works."""
+    world.make_tunnel()
+    return world
+
+
+@pytest.fixture
+def app(tunnel: World) -> World:
+    """That tunnel with an app `web` that runs behind it."""
+    tunnel.make_app()
+    return tunnel
+
+
+def changes_after_another_pass(world: World, *vpns: str) -> list[Call]:
+    """Return what the pass changes, and the statuses that it writes though they are so already."""
+    changed, called = len(world.api.changes), len(world.api.calls)
+    world.pass_over(*vpns)
+    written = [call for call in world.api.calls[called:] if call.resource.endswith("/status")]
+    return [*world.api.changes[changed:], *written]
+
+
+# A start
+
+
+def test_a_vpn_gets_a_gateway_a_token_and_its_servers(tunnel: World) -> None:
+    account = tunnel.secret(ACCOUNT)
+    assert set(account) == {"fingerprint", "token", "tokenTime"}
+    assert account["token"] == TOKEN
+    config = tunnel.api.get(kube.CONFIG_MAPS, GATEWAY, NAMESPACE)["data"]["config.json"]
+    assert "198.18.1.1" in config
+    vpn = tunnel.api.get(kube.PIA_VPNS, "home")
+    assert vpn["status"]["network"]["subnet"] == "10.100.0.0/24"
+    assert tunnel.pia.logins == 1
+
+
+def test_an_app_gets_a_stateful_set_a_service_and_an_address(app: World) -> None:
+    made = app.api.get(kube.STATEFUL_SETS, "web", "media")
+    annotations = made["spec"]["template"]["metadata"]["annotations"]
+    status = app.api.get(kube.VPN_SERVICE_CONTAINERS, "web", "media")["status"]
+    assert status["address"] == annotations["piavpn.dev/address"] == "10.100.0.10"
+    assert app.api.get(kube.SERVICES, "web", "media")["spec"]["selector"] == {
+        "piavpn.dev/service": "web"
+    }
+    assert app.api.get(kube.PIA_VPNS, "home")["status"]["services"] == 1
+
+
+def test_the_password_is_nowhere_but_in_its_secret(app: World) -> None:
+    kinds = (kube.EVENTS, kube.CONFIG_MAPS, kube.STATEFUL_SETS, kube.PIA_VPNS, kube.PODS)
+    everything = str([app.api.all(kind) for kind in kinds])
+    account = str(app.secret(ACCOUNT))
+    assert PASSWORD not in everything + account
+    assert TOKEN not in everything
+
+
+def test_neither_secret_is_in_the_log_of_a_login_that_fails(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.pia.login = Reply(401, f"no {PASSWORD} for {TOKEN}")
+    world.credentials()
+    world.vpn()
+    world.loop.wake("home")
+    eventually(lambda: world.vpn_condition("Authenticated") == ("False", "BadCredentials"))
+    assert "BadCredentials" in caplog.text
+    assert PASSWORD not in caplog.text + str(world.api.all(kube.EVENTS))
+
+
+# No pass makes another
+
+
+def test_a_pass_that_finds_nothing_new_writes_nothing(app: World) -> None:
+    assert changes_after_another_pass(app) == []
+
+
+def test_nor_does_one_over_a_vpn_that_is_refused(world: World) -> None:
+    world.vpn()
+    world.service()
+    world.pass_over("home")
+    assert world.vpn_condition("Ready") == ("False", "CredentialsNotFound")
+    assert changes_after_another_pass(world) == []
+
+
+def test_nor_does_one_over_services_without_a_vpn(world: World) -> None:
+    world.service(vpn="nowhere")
+    world.pass_over("nowhere")
+    assert world.service_condition("Accepted") == ("False", "VpnNotFound")
+    assert changes_after_another_pass(world, "nowhere") == []
+
+
+def test_each_transition_is_one_event(app: World) -> None:
+    events = app.api.all(kube.EVENTS)
+    told = [(e["involvedObject"]["name"], e["type"], e["reason"]) for e in events]
+    assert told.count(("home", "Normal", "LoggedIn")) == 1
+    assert told.count(("web", "Normal", "Accepted")) == 1
+    assert told.count(("web", "Normal", "Ready")) == 1
+
+
+# The gateway's mounts
+
+
+def test_a_gateway_s_pod_is_touched_once_when_its_inputs_change(tunnel: World) -> None:
+    def inputs() -> str:
+        annotations = tunnel.api.get(kube.PODS, f"{GATEWAY}-0", NAMESPACE)["metadata"][
+            "annotations"
+        ]
+        found: str = annotations["piavpn.dev/session-inputs"]
+        return found
+
+    before = inputs()
+    tunnel.vpn(fallbackLocations=["nowhere"], endpoints=tunnel_endpoints(tunnel, caBundle="PEM"))
+    tunnel.loop.wake("home")
+    eventually(lambda: inputs() != before)
+    tunnel.pass_over("home")
+    assert tunnel.vpn_condition("ServersKnown") == ("False", "UnknownLocation")
+    assert changes_after_another_pass(tunnel) == []
+
+
+def tunnel_endpoints(world: World, **changes: str) -> dict[str, str]:
+    known: dict[str, str] = world.api.get(kube.PIA_VPNS, "home")["spec"]["endpoints"]
+    return known | changes
+
+
+# Replacing pods
+
+
+def test_an_app_s_pod_is_replaced_when_its_image_changes(app: World) -> None:
+    app.service(image="busybox:2")
+    app.pass_over("home")
+    assert app.names_of(kube.PODS) == {f"{GATEWAY}-0"}
+
+
+def test_an_app_s_pod_is_replaced_when_it_moves_to_another_vpn(app: World) -> None:
+    app.vpn("downloads")
+    app.service(vpn="downloads")
+    app.pass_over("home", "downloads")
+    assert app.names_of(kube.PODS) == {f"{GATEWAY}-0"}
+    made = app.api.get(kube.STATEFUL_SETS, "web", "media")
+    template = made["spec"]["template"]["metadata"]
+    assert template["labels"]["piavpn.dev/vpn"] == "downloads"
+    assert template["annotations"]["piavpn.dev/address"] == "10.100.1.10"
+
+
+def test_the_old_vpn_gives_the_address_of_a_moved_app_away_only_when_its_pod_is_gone(
+    app: World,
+) -> None:
+    app.vpn("downloads")
+    app.service(vpn="downloads")
+    app.service("other", ip="10.100.0.10")
+    app.pass_over("home")
+    assert app.service_condition("Accepted", "other") == ("False", "AddressTaken")
+    app.pass_over("downloads", "home")
+    assert app.service_condition("Accepted", "other") == ("True", "Accepted")
+
+
+# Deletions
+
+
+def test_apps_of_a_deleted_vpn_are_left_alone_and_told(app: World) -> None:
+    app.api.remove(kube.PIA_VPNS, "home")
+    app.pass_over("home")
+    assert app.service_condition("Accepted") == ("False", "VpnNotFound")
+    assert app.api.get(kube.PODS, "web-0", "media")
+    assert app.api.get(kube.VPN_SERVICE_CONTAINERS, "web", "media")["status"]["address"]
+
+
+def test_a_vpn_that_is_being_deleted_gets_no_new_objects_and_no_login(world: World) -> None:
+    world.credentials()
+    world.api.put(kube.PIA_VPNS, "home", metadata={"deletionTimestamp": kube_server.CREATED})
+    world.vpn()
+    world.pass_over("home")
+    assert world.api.all(kube.STATEFUL_SETS) == []
+    assert world.pia.logins == 0
+
+
+def test_an_account_s_secret_goes_with_the_last_vpn_that_used_it(tunnel: World) -> None:
+    tunnel.vpn("downloads")
+    tunnel.api.remove(kube.PIA_VPNS, "home")
+    tunnel.loop.wake_all()
+    tunnel.pass_over("downloads")
+    assert tunnel.api.get(kube.SECRETS, ACCOUNT, NAMESPACE)
+    tunnel.api.remove(kube.PIA_VPNS, "downloads")
+    tunnel.loop.wake_all()
+    eventually(lambda: tunnel.names_of(kube.SECRETS) == {"pia-credentials"})
+
+
+def test_a_deleted_secret_refuses_the_vpn_and_leaves_its_tunnel_alone(tunnel: World) -> None:
+    tunnel.api.remove(kube.SECRETS, "pia-credentials", NAMESPACE)
+    before = len(tunnel.api.changes)
+    tunnel.pass_over("home")
+    assert tunnel.vpn_condition("Accepted") == ("False", "CredentialsNotFound")
+    changed = {change.resource for change in tunnel.api.changes[before:]}
+    assert changed == {"piavpns/status", "events"}
+
+
+# Names that others bear
+
+
+def test_a_stateful_set_of_someone_else_is_not_taken_over(tunnel: World) -> None:
+    tunnel.api.put(kube.STATEFUL_SETS, "web", "media", spec={"replicas": 3})
+    tunnel.service()
+    tunnel.pass_over("home")
+    assert tunnel.service_condition("Accepted") == ("False", "NameTaken")
+    assert tunnel.api.get(kube.STATEFUL_SETS, "web", "media")["spec"] == {"replicas": 3}
+
+
+def test_an_app_without_ports_gets_along_with_a_service_of_someone_else(tunnel: World) -> None:
+    tunnel.api.put(kube.SERVICES, "web", "media", spec={"clusterIP": "None"})
+    tunnel.service(ports=[])
+    tunnel.pass_over("home")
+    assert tunnel.service_condition("Accepted") == ("True", "Accepted")
+    assert tunnel.api.get(kube.SERVICES, "web", "media")["spec"] == {"clusterIP": "None"}
+
+
+def test_an_app_that_loses_its_ports_loses_its_own_service(app: World) -> None:
+    app.api.put(kube.SERVICES, "web", "media", metadata=owned_by(app, "web"))
+    app.service(ports=[])
+    app.pass_over("home")
+    assert app.api.all(kube.SERVICES) == []
+
+
+def owned_by(world: World, name: str) -> dict[str, Any]:
+    uid = world.api.get(kube.VPN_SERVICE_CONTAINERS, name, "media")["metadata"]["uid"]
+    return {"ownerReferences": [{"uid": uid}]}
