@@ -263,7 +263,8 @@ def test_services_of_a_vpn_that_is_not_there_are_told_its_name_and_keep_their_ad
 
 def test_services_of_a_vpn_that_cannot_be_read_are_told_why() -> None:
     app = service()
-    unread = seen(vpn=None, invalid="this operator cannot read it: subnet", services=(app,))
+    invalid = types.Unreadable("home", "uid", 1, "this operator cannot read it: subnet")
+    unread = seen(vpn=None, invalid=invalid, services=(app,))
     (found,) = decide.decide(unread).services
     assert found.accepted == false(
         "VpnNotAccepted", "PiaVpn home: this operator cannot read it: subnet"

@@ -253,3 +253,16 @@ def test_an_app_that_loses_its_ports_loses_its_own_service(app: World) -> None:
 def owned_by(world: World, name: str) -> dict[str, Any]:
     uid = world.api.get(kube.VPN_SERVICE_CONTAINERS, name, "media")["metadata"]["uid"]
     return {"ownerReferences": [{"uid": uid}]}
+
+
+def test_a_vpn_that_cannot_be_read_is_told_and_keeps_what_it_has(app: World) -> None:
+    before = app.api.get(kube.PIA_VPNS, "home")
+    spec = {**before["spec"], "network": {"subnet": "ten dot something"}}
+    app.api.put(kube.PIA_VPNS, "home", spec=spec)
+    app.pass_over("home")
+    after = app.api.get(kube.PIA_VPNS, "home")
+    assert app.vpn_condition("Accepted") == ("False", "Invalid")
+    assert after["status"]["network"] == before["status"]["network"]
+    assert app.service_condition("Accepted") == ("False", "VpnNotAccepted")
+    assert app.api.get(kube.PODS, "web-0", "media")
+    assert changes_after_another_pass(app, "home") == []

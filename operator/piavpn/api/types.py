@@ -216,3 +216,33 @@ class VpnServiceContainer:
             spec=codec.decode(VpnServiceContainerSpec, body["spec"]),
             status=codec.decode(VpnServiceContainerStatus, body.get("status") or {}),
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An object that is there and cannot be read, as after a downgrade of the CRDs."""
+
+    name: str
+    uid: str
+    generation: int
+    message: str
+    status: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """As the API has it: a pod may live by it, so it is written back as it is."""
+    conditions: tuple[conditions.Condition, ...] = ()
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any], error: ValueError) -> Unreadable:
+        """Keep what is needed to say so in its status."""
+        metadata, status = body["metadata"], body.get("status") or {}
+        try:
+            known = codec.decode(PiaVpnStatus, status).conditions
+        except ValueError:
+            known = ()
+        return cls(
+            name=metadata["name"],
+            uid=metadata.get("uid", ""),
+            generation=metadata.get("generation", 0),
+            message=f"this operator cannot read it: {error}",
+            status=status,
+            conditions=known,
+        )

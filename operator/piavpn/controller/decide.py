@@ -48,10 +48,10 @@ def decide(seen: model.Observed) -> model.Decision:
 def _without_vpn(seen: model.Observed) -> model.Decision:
     """Refuse the services of a VPN that is not there or cannot be read."""
     if seen.invalid is not None:
-        refusal = model.Verdict(Status.FALSE, Reason.INVALID, seen.invalid)
+        refusal = model.Verdict(Status.FALSE, Reason.INVALID, seen.invalid.message)
         verdicts = {PiaVpnCondition.ACCEPTED: refusal, PiaVpnCondition.READY: refusal}
         service = model.Verdict(
-            Status.FALSE, Reason.VPN_NOT_ACCEPTED, f"PiaVpn {seen.name}: {seen.invalid}"
+            Status.FALSE, Reason.VPN_NOT_ACCEPTED, f"PiaVpn {seen.name}: {seen.invalid.message}"
         )
     else:
         verdicts = {}

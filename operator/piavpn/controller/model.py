@@ -71,7 +71,7 @@ class Observed:
     settings: settings.Settings
     name: str
     vpn: types.PiaVpn | None = None
-    invalid: str | None = None
+    invalid: types.Unreadable | None = None
     other_vpns: tuple[types.PiaVpn, ...] = ()
     services: tuple[types.VpnServiceContainer, ...] = ()
     cluster_cidrs: tuple[ipaddress.IPv4Network, ...] = ()

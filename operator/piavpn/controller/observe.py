@@ -75,14 +75,16 @@ class Observer:
         refs = (item["spec"]["credentialsSecretRef"] for item in self._cluster.list(kube.PIA_VPNS))
         return {names.account_name(ref["name"]) for ref in refs}
 
-    def _vpns(self, name: str) -> tuple[types.PiaVpn | None, tuple[types.PiaVpn, ...], str | None]:
+    def _vpns(
+        self, name: str
+    ) -> tuple[types.PiaVpn | None, tuple[types.PiaVpn, ...], types.Unreadable | None]:
         mine, others, invalid = None, [], None
         for body in self._cluster.list(kube.PIA_VPNS):
             try:
                 vpn = types.PiaVpn.from_body(body)
             except ValueError as error:
                 if body["metadata"]["name"] == name:
-                    invalid = f"this operator cannot read it: {error}"
+                    invalid = types.Unreadable.from_body(body, error)
                 continue
             if vpn.name == name:
                 mine = vpn

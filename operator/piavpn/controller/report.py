@@ -29,6 +29,8 @@ class Reporter:
         """
         if seen.vpn is not None:
             self._vpn(seen, seen.vpn, decision)
+        if seen.invalid is not None:
+            self._unreadable(seen.now, seen.invalid, decision)
         for service in decision.services:
             self._service(seen.now, service)
 
@@ -48,6 +50,14 @@ class Reporter:
         regarding = _reference(kube.PIA_VPNS, vpn.name, None, vpn.uid)
         if head != old or _differ(before.conditions, wanted):
             self._write(kube.PIA_VPNS, regarding, head, before.conditions, wanted, seen.now)
+
+    def _unreadable(self, now: datetime, vpn: types.Unreadable, decision: model.Decision) -> None:
+        wanted = wanted_conditions(decision.verdicts, vpn.generation)
+        regarding = _reference(kube.PIA_VPNS, vpn.name, None, vpn.uid)
+        if _differ(vpn.conditions, wanted):
+            kept = {key: vpn.status.get(key) for key in ("network", "services")}
+            head = {"observedGeneration": vpn.generation, **kept}
+            self._write(kube.PIA_VPNS, regarding, head, vpn.conditions, wanted, now)
 
     def _service(self, now: datetime, decision: model.ServiceDecision) -> None:
         service = decision.service
