@@ -63,6 +63,15 @@ def list_table(table: str) -> str:
     return _nft("--stateless", "list", "table", *table.split())
 
 
+def find_table(table: str) -> str | None:
+    """Return the table as `list_table` does, or None where there is none.
+
+    Raises:
+        NftError: nft does not work here at all.
+    """
+    return list_table(table) if has_table(table) else None
+
+
 def counters(table: str) -> dict[str, Counter]:
     """Return the named counters of the table, such as `inet piavpn`.
 

@@ -1,0 +1,33 @@
+"""How the kernel and nft would list a rule set: to tell whether one that is there is intact.
+
+The rule set is loaded into a namespace that nothing else uses. So a restarted agent recognises
+what it finds, without a memory of its own and without touching traffic.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from piavpn.net import netns, nft
+
+_KEPT = 1024  # one for each pod of a node, and room for changes
+
+
+class Canonical:
+    """Turns rule sets into listings; the same text costs once."""
+
+    def __init__(self) -> None:
+        self._scratch = netns.create()
+        self.listing = functools.lru_cache(_KEPT)(self._listing)
+
+    def _listing(self, table: str, ruleset: str) -> str:
+        """Return what `nft.list_table` tells where `ruleset` is loaded.
+
+        Raises:
+            NftError: nft refuses the rule set.
+        """
+        with netns.entered(self._scratch):
+            nft.load(ruleset)
+            listed = nft.list_table(table)
+            nft.delete_table(table)
+        return listed

@@ -1,0 +1,179 @@
+"""What the agent has to do, from what the API says and what the kernel holds. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import ipaddress
+from collections.abc import Iterable, Mapping
+
+from piavpn.api.gateway_config import Server
+from piavpn.api.types import PiaVpn
+from piavpn.net import routing
+from piavpn.node import guard, lock, reasons
+from piavpn.node.model import BridgeLink, ClusterLink, Network, Pod, PodPlan, PodState, Role
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a pod is not attached, for its condition."""
+
+    reason: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the API says, as far as it concerns this node."""
+
+    vpns: Mapping[str, PiaVpn]
+    pods: tuple[Pod, ...]
+    """Of this node, oldest first."""
+    servers: Mapping[str, tuple[Server, ...]]
+    """By VPN: all that its gateway may register at."""
+    cluster: tuple[ipaddress.IPv4Network, ...]
+    """Pod and service CIDRs; empty while unknown."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NodePlan:
+    """What must be on this node."""
+
+    networks: dict[str, Network]
+    """By VPN: the bridges."""
+    proxies: dict[str, tuple[Server, ...]]
+    """By VPN: the proxies' allow-lists."""
+    pods: dict[str, PodPlan | Problem]
+    """By UID."""
+
+
+class Step(enum.StrEnum):
+    """What can be done to a pod's namespace, in the order in which it is safe."""
+
+    LOCK = "lock"
+    SYSCTLS = "kernel parameters"
+    DETACH = "detach"
+    ATTACH = "attach"
+    ROUTES = "routes"
+    TUNNELS = "WireGuard links"
+
+
+def node_plan(snapshot: Snapshot, tunnel_mtu: int) -> NodePlan:
+    """Return what must be on this node: a VPN's bridge where a pod of it is."""
+    here = {pod.vpn for pod in snapshot.pods}
+    known = {vpn: _network(snapshot.vpns.get(vpn), tunnel_mtu) for vpn in here}
+    networks = {vpn: network for vpn, network in known.items() if network is not None}
+    gateways = {pod.vpn for pod in snapshot.pods if pod.role is Role.GATEWAY}
+    held: set[tuple[str, ipaddress.IPv4Address]] = set()
+    pods = {}
+    for pod in snapshot.pods:
+        plan = _pod_plan(pod, networks.get(pod.vpn), snapshot.cluster, held)
+        if isinstance(plan, PodPlan):
+            held.add((pod.vpn, plan.address))
+        pods[pod.uid] = plan
+    return NodePlan(
+        networks=networks,
+        proxies={vpn: snapshot.servers.get(vpn, ()) for vpn in gateways & networks.keys()},
+        pods=pods,
+    )
+
+
+def steps(plan: PodPlan, link: ClusterLink, state: PodState, intact_lock: str) -> tuple[Step, ...]:
+    """Return what is left to do to a pod's namespace, in order; nothing means: attached and locked.
+
+    Args:
+        plan: what must be.
+        link: the pod's link to the cluster.
+        state: what is.
+        intact_lock: how nft lists the lock that the pod must have.
+    """
+    todo = []
+    if state.lock != intact_lock:
+        todo.append(Step.LOCK)
+    wanted = lock.sysctls(plan.role)
+    if any(wanted[name] != value for name, value in state.sysctls.items()):
+        todo.append(Step.SYSCTLS)
+    attached = _is_attached(plan, state.bridge_link)
+    if not attached:
+        todo += [Step.ATTACH] if state.bridge_link is None else [Step.DETACH, Step.ATTACH]
+    routes_right = state.routes == frozenset(lock.routes(plan, link))
+    rules_right = state.rules == frozenset(lock.rules(link))
+    shut = not ways_out(state.ways_out, plan.cluster)
+    # Routes over a link go with it.
+    if not (attached and routes_right and rules_right and shut):
+        todo.append(Step.ROUTES)
+    if not state.tunnels.issuperset(plan.tunnels):
+        todo.append(Step.TUNNELS)
+    return tuple(todo)
+
+
+def ways_out(
+    others: Iterable[routing.Route], cluster: Iterable[ipaddress.IPv4Network]
+) -> tuple[routing.Route, ...]:
+    """Return those routes that lead outside the cluster, by a next hop or to everywhere."""
+    inside = tuple(cluster)
+
+    def leads_out(route: routing.Route) -> bool:
+        if route.destination == routing.EVERYWHERE:
+            return True
+        return route.via is not None and not any(map(route.destination.subnet_of, inside))
+
+    return tuple(route for route in others if leads_out(route))
+
+
+def _network(vpn: PiaVpn | None, tunnel_mtu: int) -> Network | None:
+    if vpn is None or vpn.status.network is None:
+        return None
+    allocated = vpn.status.network
+    return Network(
+        vpn=vpn.name,
+        bridge=allocated.bridge,
+        subnet=allocated.subnet,
+        host=allocated.host_address,
+        gateway=allocated.gateway_address,
+        mtu=tunnel_mtu,
+    )
+
+
+def _pod_plan(
+    pod: Pod,
+    network: Network | None,
+    cluster: tuple[ipaddress.IPv4Network, ...],
+    held: set[tuple[str, ipaddress.IPv4Address]],
+) -> PodPlan | Problem:
+    if network is None:
+        return Problem(
+            reasons.NETWORK_UNKNOWN,
+            f"PiaVpn {pod.vpn} has no network yet, or does not exist: see its conditions",
+        )
+    if not cluster:
+        return Problem(
+            reasons.CLUSTER_CIDRS_UNKNOWN,
+            "neither the nodes' podCIDRs with the ServiceCIDR API nor PIAVPN_CLUSTER_CIDRS tell"
+            " which addresses are the cluster's: set PIAVPN_CLUSTER_CIDRS on the node agent to"
+            " the pod and service CIDRs, separated by commas",
+        )
+    address = network.gateway if pod.role is Role.GATEWAY else pod.address
+    if address is None or address not in network.subnet:
+        return Problem(
+            reasons.ADDRESS_UNKNOWN,
+            f"the pod's annotation names no address of {network.subnet}: delete the pod to have"
+            " it made anew",
+        )
+    if (pod.vpn, address) in held:
+        return Problem(
+            reasons.ADDRESS_IN_USE,
+            f"an older pod on this node still holds {address}: it goes on when that one has ended",
+        )
+    return PodPlan(role=pod.role, network=network, address=address, cluster=cluster)
+
+
+def _is_attached(plan: PodPlan, link: BridgeLink | None) -> bool:
+    return link == BridgeLink(
+        address=plan.network.interface(plan.address),
+        mac=plan.mac,
+        bridge=plan.network.bridge,
+        port_alias=guard.Owner(plan.role, plan.address).to_alias(),
+        isolated=plan.role is Role.SERVICE,
+        up=True,
+    )

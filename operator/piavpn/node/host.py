@@ -1,0 +1,149 @@
+"""The node's own side: bridges, the filter around them, and the bootstrap proxies."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import pathlib
+import shutil
+import time
+from collections.abc import Iterable
+
+from pyroute2 import NetlinkError
+
+from piavpn.net import nft
+from piavpn.node import bridge, canonical, hostfilter, links, passage, ports, reasons
+from piavpn.node.decide import NodePlan, Problem
+from piavpn.node.model import Network
+from piavpn.node.proxy import Proxy, ProxyError
+
+log = logging.getLogger(__name__)
+
+REMOVAL_SECONDS = 15.0
+"""How long a VPN without pods here is kept: a replaced gateway comes back to the same bridge."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Problems:
+    """What went wrong, by VPN."""
+
+    bridges: dict[str, Problem] = dataclasses.field(default_factory=dict)
+    """No pod of these can be attached."""
+    proxies: dict[str, Problem] = dataclasses.field(default_factory=dict)
+    """The gateways of these cannot register."""
+
+
+class Host:
+    """Makes and removes what the VPNs need on the node itself.
+
+    In the calling thread's namespace, which is the node's.
+    """
+
+    def __init__(
+        self,
+        known: canonical.Canonical,
+        wireguard: links.Links,
+        state: pathlib.Path,
+        *,
+        removal_seconds: float = REMOVAL_SECONDS,
+    ) -> None:
+        """Take over what an earlier agent left.
+
+        Args:
+            known: tells how intact rule sets are listed.
+            wireguard: the gateways' links, to remove what they leave behind.
+            state: directory of the VPNs' own directories.
+            removal_seconds: how long a VPN that is not planned any more is kept.
+        """
+        self._canonical = known
+        self._links = wireguard
+        self._state = state
+        self._removal_seconds = removal_seconds
+        self._unused_since: dict[str, float] = {}
+        self._proxies: dict[str, Proxy] = {}
+
+    def bring(self, plan: NodePlan) -> Problems:
+        """Make the node as planned; return what went wrong."""
+        self._links.reap()
+        present = bridge.present()
+        unused = self._long_unused(plan, present)
+        for vpn in unused:
+            log.info("VPN %s has no pod here any more: removing its bridge", vpn)
+            self._remove(present.pop(vpn))
+        try:
+            self._filter(plan, present.values())
+            ports.ensure_guard(self._canonical)
+        except (nft.NftError, NetlinkError) as error:
+            # Without the filters no bridge may be there for a pod to come to.
+            problem = Problem(reasons.BRIDGE_FAILED, f"the node's filters cannot be set: {error}")
+            return Problems(bridges=dict.fromkeys(plan.networks, problem))
+        problems = Problems()
+        for vpn, network in plan.networks.items():
+            if failed := self._bridge(network, present.get(vpn)):
+                problems.bridges[vpn] = failed
+            elif failed := self._proxy(plan, network):
+                problems.proxies[vpn] = failed
+        for vpn in self._proxies.keys() - plan.proxies.keys():
+            self._proxies.pop(vpn).stop()
+        return problems
+
+    def stop(self) -> None:
+        """End the proxies, which need the agent. Bridges, filters and links stay."""
+        while self._proxies:
+            self._proxies.popitem()[1].stop()
+
+    def _long_unused(self, plan: NodePlan, present: dict[str, bridge.Present]) -> set[str]:
+        now = time.monotonic()
+        unused = {
+            vpn for vpn, seen in present.items() if vpn not in plan.networks and not seen.ports
+        }
+        self._unused_since = {vpn: self._unused_since.get(vpn, now) for vpn in unused}
+        return {
+            vpn for vpn, since in self._unused_since.items() if now - since >= self._removal_seconds
+        }
+
+    def _remove(self, seen: bridge.Present) -> None:
+        passage.close(seen.name)
+        bridge.remove(seen)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._state / seen.vpn)
+        self._links.remove_cgroups()
+
+    def _filter(self, plan: NodePlan, present: Iterable[bridge.Present]) -> None:
+        bridges = {seen.name: hostfilter.Bridge(seen.name, proxy=None) for seen in present}
+        for vpn, network in plan.networks.items():
+            proxy = (network.gateway, network.host) if vpn in plan.proxies else None
+            bridges[network.bridge] = hostfilter.Bridge(network.bridge, proxy)
+        there = nft.find_table(hostfilter.TABLE)
+        if not bridges:
+            if there is not None:
+                nft.delete_table(hostfilter.TABLE)
+            return
+        ruleset = hostfilter.ruleset(bridges.values())
+        if there != self._canonical.listing(hostfilter.TABLE, ruleset):
+            nft.load(ruleset)
+
+    def _bridge(self, network: Network, before: bridge.Present | None) -> Problem | None:
+        try:
+            if bridge.ensure(network, before):
+                log.info("bridge %s of VPN %s is set up", network.bridge, network.vpn)
+            passage.open_(network.bridge)
+        except bridge.SubnetInUseError as error:
+            return Problem(reasons.SUBNET_IN_USE, str(error))
+        except (NetlinkError, OSError, nft.NftError) as error:
+            return Problem(
+                reasons.BRIDGE_FAILED, f"bridge {network.bridge} cannot be set up: {error}"
+            )
+        return None
+
+    def _proxy(self, plan: NodePlan, network: Network) -> Problem | None:
+        if network.vpn not in plan.proxies:
+            return None
+        directory = self._state / network.vpn / "proxy"
+        proxy = self._proxies.setdefault(network.vpn, Proxy(directory))
+        try:
+            proxy.ensure(network, plan.proxies[network.vpn])
+        except (ProxyError, OSError) as error:
+            return Problem(reasons.PROXY_FAILED, str(error))
+        return None

@@ -1,0 +1,75 @@
+"""The node's own filter around the VPNs' bridges. Pure.
+
+From a bridge the node takes nothing but a gateway's calls of the bootstrap proxy and replies, and
+it forwards nothing between a bridge and anything else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Iterable
+
+from piavpn.api import names
+
+TABLE = "inet piavpn_host"
+
+_HEAD = """\
+table inet piavpn_host
+delete table inet piavpn_host
+table inet piavpn_host {
+  counter dropped_input { }
+  counter dropped_forward { }
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bridge:
+    """A VPN's bridge on this node."""
+
+    name: str
+    proxy: tuple[ipaddress.IPv4Address, ipaddress.IPv4Address] | None
+    """The gateway's address and the proxy's; None while no gateway may use a proxy here."""
+
+
+def ruleset(bridges: Iterable[Bridge]) -> str:
+    """Return the filter as text for nft; it replaces the table in one transaction.
+
+    Traffic within a bridge comes to the forward hook where br_netfilter is on, and passes.
+    """
+    ordered = sorted(bridges, key=lambda bridge: bridge.name)
+    incoming = [line for bridge in ordered for line in _input(bridge)]
+    forwarded = [line for bridge in ordered for line in _forward(bridge)]
+    return (
+        _HEAD
+        + _chain("input", "input", incoming)
+        + _chain("forwarded", "forward", forwarded)
+        + "}\n"
+    )
+
+
+def _input(bridge: Bridge) -> list[str]:
+    lines = [f'iifname "{bridge.name}" ct direction reply ct state established,related accept']
+    if bridge.proxy is not None:
+        gateway, host = bridge.proxy
+        to_proxy = f"ip daddr {host} tcp dport {names.PROXY_PORT}"
+        lines.append(f'iifname "{bridge.name}" ip saddr {gateway} {to_proxy} accept')
+        lines.append(
+            f'iifname != {{ "{bridge.name}", "lo" }} {to_proxy} counter name dropped_input drop'
+        )
+    lines.append(f'iifname "{bridge.name}" counter name dropped_input drop')
+    return lines
+
+
+def _forward(bridge: Bridge) -> list[str]:
+    return [
+        f'iifname "{bridge.name}" oifname "{bridge.name}" accept',
+        f'iifname "{bridge.name}" counter name dropped_forward drop',
+        f'oifname "{bridge.name}" counter name dropped_forward drop',
+    ]
+
+
+def _chain(name: str, hook: str, lines: list[str]) -> str:
+    rules = "".join(f"    {line}\n" for line in lines)
+    head = f"    type filter hook {hook} priority filter; policy accept;\n"
+    return f"  chain {name} {{\n{head}{rules}  }}\n"

@@ -1,0 +1,195 @@
+"""The gateway's WireGuard links: made in the node's namespace, then moved into the gateway's.
+
+So their encrypted packets keep leaving by the node, whatever happens to the gateway's pod.
+Kernel WireGuard where the node has it, else wireguard-go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pathlib
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+
+from pyroute2 import IPRoute, NetlinkError
+
+from piavpn.api import names
+
+GATEWAY_UID = 65534
+"""User that the gateway's process goes on as; it must be able to reach wireguard-go's socket."""
+
+_CGROUP = "piavpn"
+_SOCKETS = pathlib.Path("/run/wireguard")
+_START_SECONDS = 5.0
+_POLL_SECONDS = 0.01
+
+# Runs wireguard-go, which watches /var/run/wireguard/LINK.sock whatever it is told: it gets a mount
+# namespace of its own, in which that is the directory of this VPN alone. It leaves the agent's
+# cgroups, since the container runtime ends all that is in them with the agent; and the agent's
+# token is not left mounted where the agent's end does not reach.
+_SCRIPT = """\
+set -eu
+directory=$1 link=$2
+shift 2
+for processes; do echo $$ > "$processes"; done
+mount --bind "$directory" /run/wireguard
+for mounted in /host/sys/fs/cgroup /run/secrets/kubernetes.io/serviceaccount; do
+  umount --lazy --recursive "$mounted" 2> /dev/null || true
+done
+exec wireguard-go --foreground "$link"
+"""
+
+
+class LinkError(Exception):
+    """A WireGuard link cannot be made; the message says why and what to do."""
+
+
+class Links:
+    """Makes WireGuard links; knows the wireguard-go processes that it started."""
+
+    def __init__(self, cgroups: pathlib.Path) -> None:
+        """Make none yet.
+
+        Args:
+            cgroups: the node's cgroup file system, for wireguard-go.
+        """
+        self._cgroups = cgroups
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def add(self, name: str, *, vpn: str, netns: int, mtu: int) -> None:
+        """Make a WireGuard link and move it into a namespace, where it is down at first.
+
+        Args:
+            name: of the link, one of `names.TUNNEL_LINKS`.
+            vpn: whose link it is.
+            netns: open descriptor of the gateway's namespace.
+            mtu: of the link.
+
+        Raises:
+            LinkError: the node can do neither kernel WireGuard nor wireguard-go.
+            pyroute2.NetlinkError: the kernel refused.
+        """
+        self.reap()
+        with IPRoute() as kernel:
+            # Left over by an agent that ended between making and moving one.
+            _remove_here(kernel, name)
+            if not _add_to_kernel(kernel, name):
+                self._add_by_program(kernel, name, pathlib.Path(names.wireguard_directory(vpn)))
+            index = kernel.link_lookup(ifname=name)[0]
+            kernel.link("set", index=index, mtu=mtu)
+            kernel.link("set", index=index, net_ns_fd=netns)
+
+    def reap(self) -> int:
+        """Take note of processes that ended, as each does with its link; return how many live."""
+        self._processes = [process for process in self._processes if process.poll() is None]
+        return len(self._processes)
+
+    def remove_cgroups(self) -> None:
+        """Remove the processes' cgroups unless one of them still lives."""
+        self.reap()
+        for hierarchy in _hierarchies(self._cgroups):
+            with contextlib.suppress(OSError):
+                (hierarchy / _CGROUP).rmdir()
+
+    def _add_by_program(self, kernel: IPRoute, name: str, directory: pathlib.Path) -> None:
+        process = _start(name, directory, outside(self._cgroups))
+        self._processes.append(process)
+        deadline = time.monotonic() + _START_SECONDS
+        while not kernel.link_lookup(ifname=name):
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                raise LinkError(
+                    "the node has no kernel WireGuard, and wireguard-go did not start: load the"
+                    " kernel module wireguard, or make /dev/net/tun available"
+                )
+            time.sleep(_POLL_SECONDS)
+
+
+def _remove_here(kernel: IPRoute, name: str) -> None:
+    for index in kernel.link_lookup(ifname=name):
+        kernel.link("del", index=index)
+
+
+def _add_to_kernel(kernel: IPRoute, name: str) -> bool:
+    try:
+        kernel.link("add", ifname=name, kind="wireguard")
+    except NetlinkError as error:
+        if error.code in (errno.EOPNOTSUPP, errno.ENODEV):
+            return False
+        raise
+    return True
+
+
+def _start(
+    name: str, directory: pathlib.Path, process_lists: Sequence[pathlib.Path]
+) -> subprocess.Popen[bytes]:
+    """Start wireguard-go. It keeps no pipe of ours open: the runtime would wait for its end."""
+    directory.mkdir(parents=True, exist_ok=True)
+    _SOCKETS.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_mounts = ("unshare", "--mount", "--propagation", "private")
+    arguments = (str(directory), name, *(str(path) for path in process_lists))
+    with _listening(directory, name) as control:
+        try:
+            return subprocess.Popen(
+                [*private_mounts, "sh", "-c", _SCRIPT, "sh", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=[control.fileno()],
+                env={
+                    "LOG_LEVEL": "error",
+                    "PATH": os.environ.get("PATH", os.defpath),
+                    "WG_UAPI_FD": str(control.fileno()),
+                },
+            )
+        except OSError as error:
+            raise LinkError(f"wireguard-go cannot be started: {error}") from error
+
+
+@contextlib.contextmanager
+def _listening(directory: pathlib.Path, name: str) -> Iterator[socket.socket]:
+    """Make the link's control socket, the gateway's to use.
+
+    Not left to wireguard-go: it ends when its socket's owner is changed under it.
+    """
+    path = directory / f"{name}.sock"
+    path.unlink(missing_ok=True)
+    fd = os.open(directory, os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with socket.socket(socket.AF_UNIX) as control:
+            # A socket's own path may have 107 bytes only.
+            control.bind(f"/proc/self/fd/{fd}/{path.name}")
+            control.listen()
+            path.chmod(0o600)
+            os.chown(path, GATEWAY_UID, GATEWAY_UID)
+            os.chown(directory, GATEWAY_UID, GATEWAY_UID)
+            yield control
+    finally:
+        os.close(fd)
+
+
+def outside(cgroups: pathlib.Path) -> list[pathlib.Path]:
+    """Make a cgroup beside all pods in each hierarchy, and return their lists of processes."""
+    return [_made_cgroup(hierarchy) for hierarchy in _hierarchies(cgroups)]
+
+
+def _hierarchies(cgroups: pathlib.Path) -> list[pathlib.Path]:
+    """Return the roots of the hierarchies: one in version 2, one a controller in version 1."""
+    unified = (cgroups / "cgroup.controllers").exists()
+    roots = [cgroups] if unified else sorted(cgroups.iterdir())
+    return [root for root in roots if (root / "cgroup.procs").exists()]
+
+
+def _made_cgroup(hierarchy: pathlib.Path) -> pathlib.Path:
+    group = hierarchy / _CGROUP
+    group.mkdir(exist_ok=True)
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        # Version 1 refuses processes in a cpuset without CPUs and memory of its own.
+        with contextlib.suppress(FileNotFoundError):
+            (group / name).write_text((hierarchy / name).read_text())
+    return group / "cgroup.procs"

@@ -1,0 +1,109 @@
+"""The agent's loop: look, decide, do what is left to do, tell."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from piavpn.node import bridge, decide, report, sandbox
+from piavpn.node.attach import Done
+from piavpn.node.decide import NodePlan, Problem
+from piavpn.node.host import Host, Problems
+from piavpn.node.model import Pod, PodPlan, Role
+from piavpn.node.pods import Outcome, Pods
+from piavpn.node.report import Report, Reporter
+from piavpn.node.view import View
+
+log = logging.getLogger(__name__)
+
+_HOST_SECONDS = 5.0
+"""Between looks at bridges, filter and proxies while nothing changes."""
+_HOST_RETRY_SECONDS = 1.0
+_SWEEP_SECONDS = 1.0
+"""Between looks for sandboxes: a rebuilt one announces itself by no event."""
+_LIVE_SECONDS = 120.0
+
+
+class Loop:
+    """Makes passes in one thread, which stays in the node's network namespace."""
+
+    def __init__(self, view: View, host: Host, pods: Pods, reporter: Reporter, node: str) -> None:
+        self._view = view
+        self._host = host
+        self._pods = pods
+        self._reporter = reporter
+        self._node = node
+        self._mtu = 0
+        self._host_plan: NodePlan | None = None
+        self._host_problems = Problems()
+        self._next_host_look = 0.0
+        self._last_pass = time.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Whether passes are made."""
+        return time.monotonic() - self._last_pass < _LIVE_SECONDS
+
+    def run(self, stop: threading.Event) -> None:
+        """Make passes until `stop` is set: at every change, and now and then without."""
+        pause = 0.0
+        while not stop.is_set():
+            self._view.bell.wait(pause)
+            self._view.bell.clear()
+            pause = _SWEEP_SECONDS
+            if self._view.complete:
+                try:
+                    pause = self.make_pass()
+                except Exception:
+                    # One pass that fails must not end the agent: the next begins from the start.
+                    log.exception("pass failed")
+            self._last_pass = time.monotonic()
+        self._host.stop()
+
+    def make_pass(self) -> float:
+        """Bring node and pods to what the API says; return the seconds until the next pass."""
+        now = time.monotonic()
+        if now >= self._next_host_look:
+            self._mtu = bridge.tunnel_mtu(bridge.uplink_mtu())
+        snapshot = self._view.snapshot()
+        plan = decide.node_plan(snapshot, self._mtu)
+        self._bring_host(plan, now)
+        sandboxes = sandbox.find(plan.pods.keys())
+        self._pods.keep(plan.pods.keys())
+        self._reporter.tell(
+            {
+                pod.owner: self._report(pod, plan, sandboxes.get(pod.uid), now)
+                for pod in snapshot.pods
+            }
+        )
+        return min(self._pods.patience(now), _SWEEP_SECONDS)
+
+    def _bring_host(self, plan: NodePlan, now: float) -> None:
+        known = self._host_plan
+        changed = known is None or known.networks != plan.networks or known.proxies != plan.proxies
+        if changed or now >= self._next_host_look:
+            self._host_problems = self._host.bring(plan)
+            self._host_plan = plan
+            wrong = self._host_problems != Problems()
+            self._next_host_look = now + (_HOST_RETRY_SECONDS if wrong else _HOST_SECONDS)
+
+    def _report(self, pod: Pod, plan: NodePlan, seen: sandbox.Sandbox | None, now: float) -> Report:
+        planned = plan.pods[pod.uid]
+        if isinstance(planned, Problem):
+            return report.kept_out(planned, self._node)
+        outcome = self._outcome(pod, planned, seen, now)
+        if isinstance(outcome, Problem):
+            return report.kept_out(outcome, self._node)
+        return report.attached(planned, self._node)
+
+    def _outcome(
+        self, pod: Pod, planned: PodPlan, seen: sandbox.Sandbox | None, now: float
+    ) -> Outcome:
+        problems = self._host_problems
+        if pod.vpn in problems.bridges:
+            return problems.bridges[pod.vpn]
+        outcome = self._pods.bring(pod, planned, seen, now)
+        if isinstance(outcome, Done) and pod.role is Role.GATEWAY:
+            return problems.proxies.get(pod.vpn, outcome)
+        return outcome

@@ -1,0 +1,118 @@
+"""Start and stop the node agent."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import logging
+import os
+import pathlib
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+
+from piavpn import health, kube
+from piavpn.node import sandbox
+from piavpn.node.attach import Attacher
+from piavpn.node.canonical import Canonical
+from piavpn.node.host import Host
+from piavpn.node.links import Links
+from piavpn.node.loop import Loop
+from piavpn.node.pods import Pods
+from piavpn.node.report import Reporter
+from piavpn.node.view import View
+
+log = logging.getLogger(__name__)
+
+STATE = pathlib.Path("/run/piavpn")
+"""On the node: the VPNs' own directories."""
+CGROUPS = pathlib.Path("/host/sys/fs/cgroup")
+"""The node's cgroup file system, as it is mounted into the agent."""
+_HEALTH_PORT = 9809
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """What the DaemonSet tells the agent."""
+
+    node: str
+    namespace: str
+    cluster_cidrs: tuple[ipaddress.IPv4Network, ...]
+    health_port: int
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read NODE_NAME, PIAVPN_NAMESPACE, PIAVPN_CLUSTER_CIDRS and PIAVPN_HEALTH_PORT.
+
+        Raises:
+            ValueError: one is missing or cannot be used.
+        """
+        for name in ("NODE_NAME", "PIAVPN_NAMESPACE"):
+            if not environment.get(name):
+                raise ValueError(f"set {name} in the node agent's DaemonSet")
+        port = environment.get("PIAVPN_HEALTH_PORT") or str(_HEALTH_PORT)
+        if not port.isdecimal():
+            raise ValueError(f"PIAVPN_HEALTH_PORT must be a port's number, not {port!r}")
+        return cls(
+            node=environment["NODE_NAME"],
+            namespace=environment["PIAVPN_NAMESPACE"],
+            cluster_cidrs=_networks(environment.get("PIAVPN_CLUSTER_CIDRS", "")),
+            health_port=int(port),
+        )
+
+
+def run() -> int:
+    """Run until SIGTERM; return the exit code."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        settings = Settings.from_environment(os.environ)
+        _refuse_own_namespace()
+        _serve(settings, kube.Cluster.connect(), stop)
+    except (ValueError, kube.KubeError, OSError) as error:
+        log.error("the node agent cannot start: %s", error)  # noqa: TRY400 - the message says all
+        return 1
+    return 0
+
+
+def _refuse_own_namespace() -> None:
+    if not sandbox.in_nodes_namespace():
+        raise ValueError("it must run with hostNetwork and hostPID")
+
+
+def _serve(settings: Settings, cluster: kube.Cluster, stop: threading.Event) -> None:
+    view = View(
+        node=settings.node,
+        namespace=settings.namespace,
+        cluster_cidrs=settings.cluster_cidrs,
+    )
+    known = Canonical()
+    reporter = Reporter(cluster, view.resources, settings.node)
+    wireguard = Links(CGROUPS)
+    host = Host(known, wireguard, STATE)
+    loop = Loop(view, host, Pods(Attacher(known, wireguard)), reporter, settings.node)
+    server = health.serve(
+        "127.0.0.1", settings.health_port, {"/livez": lambda: loop.alive and view.alive}
+    )
+    view.start(cluster, stop)
+    threading.Thread(target=reporter.run, args=(stop,), name="report", daemon=True).start()
+    log.info("node agent of node %s is running", settings.node)
+    loop.run(stop)
+    server.shutdown()
+    log.info("node agent ends; attached pods stay attached and locked")
+
+
+def _networks(text: str) -> tuple[ipaddress.IPv4Network, ...]:
+    stripped = (cidr.strip() for cidr in text.split(","))
+    try:
+        return tuple(ipaddress.IPv4Network(cidr) for cidr in stripped if cidr)
+    except ValueError as error:
+        raise ValueError(
+            "PIAVPN_CLUSTER_CIDRS must be IPv4 networks, such as 10.244.0.0/16,10.96.0.0/12:"
+            f" {error}"
+        ) from error

@@ -1,0 +1,131 @@
+"""What the node agent knows and wants, as data. Nothing here does I/O."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import ipaddress
+
+from piavpn.api import names
+from piavpn.net.routing import Route, Rule
+
+
+class Role(enum.StrEnum):
+    """What a confined pod is to its VPN."""
+
+    GATEWAY = "gateway"
+    SERVICE = "service"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Network:
+    """A VPN's own network on this node."""
+
+    vpn: str
+    bridge: str
+    subnet: ipaddress.IPv4Network
+    host: ipaddress.IPv4Address
+    gateway: ipaddress.IPv4Address
+    mtu: int
+    """Of the bridge, of every `vpn0` and of the tunnel's links."""
+
+    def interface(self, address: ipaddress.IPv4Address) -> ipaddress.IPv4Interface:
+        """Return the address with the subnet's prefix length."""
+        return ipaddress.IPv4Interface(f"{address}/{self.subnet.prefixlen}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Owner:
+    """The custom resource in whose status a pod's state is told."""
+
+    name: str
+    namespace: str | None = None
+    """None for a PiaVpn, which is cluster-scoped."""
+
+    @property
+    def is_vpn(self) -> bool:
+        """Whether it is a PiaVpn, else a VpnServiceContainer."""
+        return self.namespace is None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pod:
+    """A confined pod of this node, as the API tells of it."""
+
+    uid: str
+    name: str
+    namespace: str
+    role: Role
+    vpn: str
+    owner: Owner
+    address: ipaddress.IPv4Address | None
+    """On the bridge; None where its annotation is missing or wrong."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PodPlan:
+    """How a pod is to be attached and locked."""
+
+    role: Role
+    network: Network
+    address: ipaddress.IPv4Address
+    cluster: tuple[ipaddress.IPv4Network, ...]
+    """Pod and service CIDRs: all that the pod may reach by the cluster's link."""
+
+    @property
+    def mac(self) -> str:
+        """The MAC address of `vpn0`: equal for equal addresses, so that ARP caches stay right."""
+        return mac_of(self.address)
+
+    @property
+    def tunnels(self) -> tuple[str, ...]:
+        """The WireGuard links that the pod must have."""
+        return names.TUNNEL_LINKS if self.role is Role.GATEWAY else ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClusterLink:
+    """The pod's link to the cluster network, as the cluster's CNI plugin left it."""
+
+    address: ipaddress.IPv4Address
+    next_hop: ipaddress.IPv4Address | None
+    """Of the former default route; None where that had none but went straight to the link."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BridgeLink:
+    """The pod's link to the bridge, seen from both ends."""
+
+    address: ipaddress.IPv4Interface | None
+    mac: str
+    bridge: str | None
+    """None where its other end is not a port of a bridge of this node."""
+    port_alias: str
+    """Of its other end: whom the guard takes that for."""
+    isolated: bool
+    up: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PodState:
+    """What the kernel holds in a pod's network namespace."""
+
+    cluster_link: ClusterLink | None
+    """None while the cluster's CNI plugin has not set it up."""
+    bridge_link: BridgeLink | None
+    lock: str | None
+    """The lock's table as nft lists it; None where there is none."""
+    sysctls: dict[str, str]
+    routes: frozenset[Route]
+    """Our own ones only."""
+    rules: frozenset[Rule]
+    """Our own ones only."""
+    ways_out: frozenset[Route]
+    """Routes of others in the main table that lead outside the cluster."""
+    tunnels: frozenset[str]
+    """WireGuard links that are there."""
+
+
+def mac_of(address: ipaddress.IPv4Address) -> str:
+    """Return a locally administered MAC address that is the address's own."""
+    return ":".join(f"{octet:02x}" for octet in (0x02, 0x76, *address.packed))

@@ -1,0 +1,125 @@
+"""Read and change the network namespace of a confined pod."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import ipaddress
+import os
+import pathlib
+import socket
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from piavpn.api import names
+from piavpn.net import netns, nft, routes, routing
+from piavpn.node import lock
+from piavpn.node.model import BridgeLink, ClusterLink, PodState
+
+_SYSCTLS = pathlib.Path("/proc/sys")
+_UP = 1
+
+
+def observe(fd: int, parameters: Iterable[str]) -> PodState:
+    """Return what the namespace `fd` holds; the calling thread is in the node's.
+
+    Args:
+        fd: the pod's network namespace.
+        parameters: the kernel parameters to read, as paths below /proc/sys.
+
+    Raises:
+        NftError: nft does not work.
+        pyroute2.NetlinkError, OSError: the kernel refused to tell.
+    """
+    with netns.entered(fd), IPRoute() as kernel:
+        links = {link.get_attr("IFLA_IFNAME"): link for link in kernel.get_links()}
+        addresses = {name: _addresses(kernel, link["index"]) for name, link in links.items()}
+        ways_out = routes.others()
+        own_routes, own_rules = routes.owned(routing.Owner.NODE_AGENT)
+        bridge_link = links.get(names.POD_LINK)
+        state = PodState(
+            cluster_link=_cluster_link(addresses, ways_out | own_routes),
+            bridge_link=None,
+            lock=nft.find_table(lock.TABLE),
+            sysctls=read_sysctls(parameters),
+            routes=own_routes,
+            rules=own_rules,
+            ways_out=ways_out,
+            tunnels=frozenset(name for name in names.TUNNEL_LINKS if name in links),
+        )
+    if bridge_link is None:
+        return state
+    seen = _bridge_link(bridge_link, addresses[names.POD_LINK])
+    return dataclasses.replace(state, bridge_link=seen)
+
+
+def read_sysctls(parameters: Iterable[str]) -> dict[str, str]:
+    """Return the kernel parameters of our namespace; those that it does not have are left out."""
+    values = {}
+    for parameter in parameters:
+        with contextlib.suppress(FileNotFoundError):
+            values[parameter] = (_SYSCTLS / parameter).read_text().strip()
+    return values
+
+
+def write_sysctls(values: Mapping[str, str]) -> None:
+    """Set kernel parameters of our namespace; those that it does not have are left out.
+
+    Raises:
+        OSError: a value was refused, or /proc/sys is read-only.
+    """
+    for parameter, value in values.items():
+        with contextlib.suppress(FileNotFoundError):
+            fd = os.open(_SYSCTLS / parameter, os.O_WRONLY)
+            try:
+                os.write(fd, value.encode())
+            finally:
+                os.close(fd)
+
+
+def _addresses(kernel: Any, index: int) -> list[ipaddress.IPv4Interface]:  # noqa: ANN401
+    dumped = kernel.get_addr(family=socket.AF_INET, index=index)
+    return [
+        ipaddress.IPv4Interface(f"{item.get_attr('IFA_ADDRESS')}/{item['prefixlen']}")
+        for item in dumped
+    ]
+
+
+def _cluster_link(
+    addresses: Mapping[str, list[ipaddress.IPv4Interface]], known: Iterable[routing.Route]
+) -> ClusterLink | None:
+    """Read the link from the default route, or from ours for replies once that one is gone."""
+    own = addresses.get(names.CLUSTER_LINK)
+    defaults = {
+        route.table: route
+        for route in known
+        if route.dev == names.CLUSTER_LINK and route.destination == routing.EVERYWHERE
+    }
+    default = defaults.get(routing.MAIN_TABLE) or defaults.get(lock.REPLY_TABLE)
+    if not own or default is None:
+        return None
+    return ClusterLink(address=own[0].ip, next_hop=default.via)
+
+
+def _bridge_link(
+    link: Any,  # noqa: ANN401 - pyroute2 has no types
+    addresses: list[ipaddress.IPv4Interface],
+) -> BridgeLink:
+    """Look at both ends of the link: its other one must be a port of a bridge here."""
+    with IPRoute() as kernel:
+        here = {item["index"]: item for item in kernel.get_links()}
+    port = here.get(link.get_attr("IFLA_LINK"))
+    if port is None or port.get_attr("IFLA_LINK") != link["index"]:
+        port = None
+    bridge = here.get(port.get_attr("IFLA_MASTER")) if port else None
+    port_data = ("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_ISOLATED")
+    return BridgeLink(
+        address=addresses[0] if len(addresses) == 1 else None,
+        mac=link.get_attr("IFLA_ADDRESS"),
+        bridge=bridge.get_attr("IFLA_IFNAME") if bridge else None,
+        port_alias=(port.get_attr("IFLA_IFALIAS") or "") if port else "",
+        isolated=bool(port and port.get_nested(*port_data)),
+        up=bool(link["flags"] & _UP),
+    )

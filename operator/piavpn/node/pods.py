@@ -1,0 +1,112 @@
+"""What is remembered of each pod between passes, and when to look at it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Collection
+
+from piavpn.node import reasons, sandbox
+from piavpn.node.attach import Attacher, Done
+from piavpn.node.decide import Problem
+from piavpn.node.model import Pod, PodPlan, Role
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = {Role.GATEWAY: 5.0, Role.SERVICE: 30.0}
+"""Between looks into an attached pod's namespace."""
+FIRST_RETRY, LONGEST_RETRY = 0.5, 10.0
+"""Seconds between attempts that fail."""
+
+# A pod's sandbox comes within a second or so after the pod, and its gate waits for us from then on:
+# so look often at first. (Seconds that a pod has waited, seconds between looks.)
+_IMPATIENCE = ((5.0, 0.02), (60.0, 0.2))
+
+_NOT_YET = (reasons.WAITING_FOR_SANDBOX, reasons.WAITING_FOR_CLUSTER_NETWORK)
+_NO_SANDBOX = Problem(
+    reasons.WAITING_FOR_SANDBOX, "the container runtime has not made the pod's sandbox yet"
+)
+
+Outcome = Done | Problem
+
+
+@dataclasses.dataclass(slots=True)
+class _Tracked:
+    since: float
+    plan: PodPlan | None = None
+    sandbox: sandbox.Sandbox | None = None
+    outcome: Outcome = _NO_SANDBOX
+    next_look: float = 0.0
+    failures: int = 0
+
+
+class Pods:
+    """Brings each pod to its plan, as often as that makes sense."""
+
+    def __init__(self, attacher: Attacher) -> None:
+        self._attacher = attacher
+        self._tracked: dict[str, _Tracked] = {}
+
+    def bring(self, pod: Pod, plan: PodPlan, seen: sandbox.Sandbox | None, now: float) -> Outcome:
+        """Return how the pod is, after doing what is due.
+
+        Args:
+            pod: the pod.
+            plan: how it is to be.
+            seen: its sandbox; None while it has none.
+            now: the monotonic clock.
+        """
+        tracked = self._tracked.get(pod.uid)
+        if tracked is None or (tracked.sandbox is not None and tracked.sandbox != seen):
+            if tracked is not None:
+                log.info("pod %s/%s: its sandbox has ended", pod.namespace, pod.name)
+            tracked = self._tracked[pod.uid] = _Tracked(since=now)
+        if seen is not None and (plan != tracked.plan or now >= tracked.next_look):
+            self._look(pod, tracked, plan, seen, now)
+        return tracked.outcome
+
+    def keep(self, uids: Collection[str]) -> None:
+        """Forget all other pods."""
+        self._tracked = {uid: seen for uid, seen in self._tracked.items() if uid in uids}
+
+    def patience(self, now: float) -> float:
+        """Return the seconds after which some pod wants to be looked at again."""
+        waiting = [
+            now - tracked.since
+            for tracked in self._tracked.values()
+            if isinstance(tracked.outcome, Problem) and tracked.outcome.reason in _NOT_YET
+        ]
+        shortest = min(waiting, default=float("inf"))
+        return next((pause for limit, pause in _IMPATIENCE if shortest < limit), float("inf"))
+
+    def _look(
+        self, pod: Pod, tracked: _Tracked, plan: PodPlan, seen: sandbox.Sandbox, now: float
+    ) -> None:
+        outcome = self._attacher.bring(plan, seen)
+        settled = tracked.plan == plan and isinstance(tracked.outcome, Done)
+        _log(pod, tracked.outcome, outcome, settled=settled)
+        tracked.plan, tracked.sandbox, tracked.outcome = plan, seen, outcome
+        if isinstance(outcome, Done):
+            tracked.failures = 0
+            tracked.next_look = now + CHECK_SECONDS[plan.role]
+        elif outcome.reason in _NOT_YET:
+            tracked.next_look = now
+        else:
+            tracked.next_look = now + min(FIRST_RETRY * 2**tracked.failures, LONGEST_RETRY)
+            tracked.failures += 1
+
+
+def _log(pod: Pod, before: Outcome, after: Outcome, *, settled: bool) -> None:
+    if isinstance(after, Problem):
+        if after != before:
+            log.warning("pod %s/%s: %s: %s", pod.namespace, pod.name, after.reason, after.message)
+    elif settled and after.steps:
+        log.warning(
+            "pod %s/%s was not as it had been set, repaired: %s",
+            pod.namespace,
+            pod.name,
+            ", ".join(after.steps),
+        )
+    elif not isinstance(before, Done) or after.steps:
+        done = ", ".join(after.steps) or "nothing to do"
+        log.info("pod %s/%s is attached and locked (%s)", pod.namespace, pod.name, done)

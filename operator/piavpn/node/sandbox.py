@@ -1,0 +1,117 @@
+"""Find the network namespaces of pods by the cgroups of their processes.
+
+That works for every container runtime, and for both of the kubelet's cgroup drivers: a cgroup's
+path holds the pod's UID, with `_` for `-` under systemd. The sandbox's own process is the oldest of
+the pod; a younger one may have made a namespace for itself. Some of the runtime's processes in the
+pod's cgroup still are in the node's namespace: those do not count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+from collections.abc import Collection, Iterator
+
+_PROC = pathlib.Path("/proc")
+_START_TIME = 19
+"""Place of a process's start time in /proc/PID/stat, counted after the program's name."""
+
+
+class SandboxGoneError(Exception):
+    """The sandbox that was found has ended."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A pod's sandbox. A rebuilt one is another, though the pod's UID stays.
+
+    The inode alone does not tell: the kernel gives the numbers of gone namespaces to new ones.
+    """
+
+    uid: str
+    inode: int
+    """Of the network namespace."""
+    pid: int
+    started: int
+    """The process's start, in clock ticks since boot."""
+
+
+def find(uids: Collection[str]) -> dict[str, Sandbox]:
+    """Return the sandboxes of those pods that have one."""
+    nodes_own = _own_namespace()
+    spellings = {spelling: uid for uid in uids for spelling in _spellings(uid)}
+    found: dict[str, Sandbox] = {}
+    if not uids:
+        return found
+    for pid in _pids():
+        with contextlib.suppress(OSError, ValueError):
+            uid = _pod_of(pid, spellings)
+            if uid is None:
+                continue
+            inode = (_PROC / str(pid) / "ns/net").stat().st_ino
+            if inode == nodes_own:
+                continue
+            seen = Sandbox(uid, inode, pid, _started(pid))
+            if uid not in found or seen.started < found[uid].started:
+                found[uid] = seen
+    return found
+
+
+def in_nodes_namespace() -> bool:
+    """Tell whether we are in the node's network namespace and see its processes, as we must."""
+    return (_PROC / "1/ns/net").stat().st_ino == _own_namespace()
+
+
+@contextlib.contextmanager
+def pinned(sandbox: Sandbox) -> Iterator[int]:
+    """Hold the sandbox's network namespace inside the block; yields an open descriptor of it.
+
+    Raises:
+        SandboxGoneError: it has ended.
+    """
+    fd = _open(sandbox)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _open(sandbox: Sandbox) -> int:
+    """Open the namespace, and only then make sure that it is the one that was found."""
+    try:
+        fd = os.open(_PROC / str(sandbox.pid) / "ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise SandboxGoneError(f"process {sandbox.pid} has ended") from error
+    with contextlib.suppress(OSError, ValueError):
+        inode = os.fstat(fd).st_ino
+        same_process = _started(sandbox.pid) == sandbox.started
+        if same_process and inode == sandbox.inode and inode != _own_namespace():
+            return fd
+    os.close(fd)
+    raise SandboxGoneError(f"process {sandbox.pid} is not the sandbox's any more")
+
+
+def _own_namespace() -> int:
+    """Return the namespace never to be touched: the node's, where the agent lives."""
+    return (_PROC / "thread-self/ns/net").stat().st_ino
+
+
+def _spellings(uid: str) -> tuple[bytes, bytes]:
+    return f"pod{uid}".encode(), f"pod{uid.replace('-', '_')}".encode()
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
+
+
+def _pod_of(pid: int, spellings: dict[bytes, str]) -> str | None:
+    cgroups = (_PROC / str(pid) / "cgroup").read_bytes()
+    return next((uid for spelling, uid in spellings.items() if spelling in cgroups), None)
+
+
+def _started(pid: int) -> int:
+    """Return the process's start time; its name, in parentheses, may hold anything."""
+    stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    return int(stat.rpartition(")")[2].split()[_START_TIME])

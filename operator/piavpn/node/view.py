@@ -1,0 +1,248 @@
+"""What the API says, kept up to date by watches: read at any time, with a bell for every change."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from piavpn import kube
+from piavpn.api import gateway_config, names
+from piavpn.api.conditions import Condition
+from piavpn.api.gateway_config import GatewayConfig
+from piavpn.api.types import PiaVpn, VpnServiceContainer
+from piavpn.node.decide import Snapshot
+from piavpn.node.model import Owner, Pod, Role
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_ENDED = ("Succeeded", "Failed")
+
+
+class Shelf(Generic[T]):
+    """The objects of one watch, as `read` understands them; None from it leaves an object out."""
+
+    def __init__(self, read: Callable[[kube.Object], T | None], bell: threading.Event) -> None:
+        self.synced = threading.Event()
+        self._read = read
+        self._bell = bell
+        self._lock = threading.Lock()
+        self._items: dict[str, T] = {}
+
+    def items(self) -> list[T]:
+        """Return all that is there."""
+        with self._lock:
+            return list(self._items.values())
+
+    def take(self, change: str, item: kube.Object) -> None:
+        """Take one event of the watch."""
+        if change == "SYNCED":
+            self.synced.set()
+        else:
+            self._put(change, item)
+        self._bell.set()
+
+    def _put(self, change: str, item: kube.Object) -> None:
+        metadata = item["metadata"]
+        try:
+            value = None if change == "DELETED" else self._read(item)
+        except (ValueError, KeyError) as error:
+            log.warning("%s %s cannot be used: %s", item.get("kind"), metadata["name"], error)
+            value = None
+        with self._lock:
+            if value is None:
+                self._items.pop(metadata["uid"], None)
+            else:
+                self._items[metadata["uid"]] = value
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SeenPod:
+    """A pod, and what pods are ordered by."""
+
+    created: datetime
+    pod: Pod
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resource:
+    """A custom resource, as far as its status is the agent's to write."""
+
+    uid: str
+    generation: int
+    conditions: tuple[Condition, ...]
+    node: str | None
+    """Of a PiaVpn: where its gateway is said to be."""
+
+
+class View:
+    """The API as this node sees it: a shelf for each kind of object."""
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        namespace: str,
+        cluster_cidrs: Sequence[ipaddress.IPv4Network] = (),
+    ) -> None:
+        """Make an empty view.
+
+        Args:
+            node: name of this node.
+            namespace: the operator's, where gateways and their ConfigMaps are.
+            cluster_cidrs: the cluster's addresses; where empty the API is asked.
+        """
+        self.bell = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._given_cidrs = tuple(cluster_cidrs)
+        self.vpns = Shelf(PiaVpn.from_body, self.bell)
+        self.services = Shelf(VpnServiceContainer.from_body, self.bell)
+        self.service_pods = Shelf(read_service_pod, self.bell)
+        self.gateway_pods = Shelf(read_gateway_pod, self.bell)
+        self.configs = Shelf(read_config, self.bell)
+        self.pod_cidrs = Shelf(read_pod_cidrs, self.bell)
+        self.service_cidrs = Shelf(read_service_cidrs, self.bell)
+        here = f"spec.nodeName={node}"
+        gateway = {"namespace": namespace, "labels": names.LABEL_GATEWAY}
+        self._needed: list[tuple[Shelf[Any], kube.Kind, dict[str, str]]] = [
+            (self.vpns, kube.PIA_VPNS, {}),
+            (self.services, kube.VPN_SERVICE_CONTAINERS, {}),
+            (self.service_pods, kube.PODS, {"labels": names.LABEL_SERVICE, "fields": here}),
+            (self.gateway_pods, kube.PODS, gateway | {"fields": here}),
+            (self.configs, kube.CONFIG_MAPS, gateway),
+        ]
+        self._cidr_sources: list[tuple[Shelf[Any], kube.Kind, dict[str, str]]] = [
+            (self.pod_cidrs, kube.NODES, {}),
+            (self.service_cidrs, kube.SERVICE_CIDRS, {}),
+        ]
+
+    @property
+    def alive(self) -> bool:
+        """Whether every watch still runs: one that ended would leave us with an old truth."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    def start(self, cluster: kube.Cluster, stop: threading.Event) -> None:
+        """Watch in threads of their own until `stop` is set."""
+        sources = [] if self._given_cidrs else self._cidr_sources
+        for shelf, kind, selection in self._needed + sources:
+            thread = threading.Thread(
+                target=_follow,
+                args=(shelf, cluster, kind, selection, stop),
+                name=f"watch {kind.plural}",
+                daemon=True,
+            )
+            thread.start()
+            self._threads.append(thread)
+
+    @property
+    def complete(self) -> bool:
+        """Whether each kind that every decision needs was listed once."""
+        return all(shelf.synced.is_set() for shelf, _, _ in self._needed)
+
+    def snapshot(self) -> Snapshot:
+        """Return what is known now."""
+        pods = [*self.service_pods.items(), *self.gateway_pods.items()]
+        pods.sort(key=lambda seen: (seen.created, seen.pod.uid))
+        return Snapshot(
+            vpns={vpn.name: vpn for vpn in self.vpns.items()},
+            pods=tuple(seen.pod for seen in pods),
+            servers={config.vpn: config.servers for config in self.configs.items()},
+            cluster=self._cluster(),
+        )
+
+    def resources(self) -> dict[Owner, Resource]:
+        """Return the custom resources."""
+        found = {}
+        for vpn in self.vpns.items():
+            status = vpn.status
+            found[Owner(vpn.name)] = Resource(
+                vpn.uid, vpn.generation, status.conditions, status.node_name
+            )
+        for service in self.services.items():
+            found[Owner(service.name, service.namespace)] = Resource(
+                service.uid, service.generation, service.status.conditions, None
+            )
+        return found
+
+    def _cluster(self) -> tuple[ipaddress.IPv4Network, ...]:
+        """Return pod and service CIDRs; half of them would cut pods off and is no answer."""
+        if self._given_cidrs:
+            return tuple(ipaddress.collapse_addresses(self._given_cidrs))
+        pods = [cidr for cidrs in self.pod_cidrs.items() for cidr in cidrs]
+        services = [cidr for cidrs in self.service_cidrs.items() for cidr in cidrs]
+        if not pods or not services:
+            return ()
+        return tuple(ipaddress.collapse_addresses(pods + services))
+
+
+def read_service_pod(body: kube.Object) -> SeenPod | None:
+    """Read a service's pod; one whose containers have ended for good is none."""
+    labels = body["metadata"]["labels"]
+    owner = Owner(labels[names.LABEL_SERVICE], body["metadata"]["namespace"])
+    return _read_pod(body, Role.SERVICE, labels[names.LABEL_VPN], owner)
+
+
+def read_gateway_pod(body: kube.Object) -> SeenPod | None:
+    """Read a gateway's pod; one whose containers have ended for good is none."""
+    vpn = body["metadata"]["labels"][names.LABEL_GATEWAY]
+    return _read_pod(body, Role.GATEWAY, vpn, Owner(vpn))
+
+
+def read_config(body: kube.Object) -> GatewayConfig:
+    """Read what a gateway is told, from its ConfigMap."""
+    return GatewayConfig.from_json(body["data"][gateway_config.KEY])
+
+
+def read_pod_cidrs(body: kube.Object) -> tuple[ipaddress.IPv4Network, ...]:
+    """Read a Node's pod CIDRs."""
+    spec = body.get("spec", {})
+    return _ipv4(spec.get("podCIDRs") or [spec.get("podCIDR", "")])
+
+
+def read_service_cidrs(body: kube.Object) -> tuple[ipaddress.IPv4Network, ...]:
+    """Read a ServiceCIDR."""
+    return _ipv4(body["spec"]["cidrs"])
+
+
+def _read_pod(body: kube.Object, role: Role, vpn: str, owner: Owner) -> SeenPod | None:
+    if body.get("status", {}).get("phase") in _ENDED:
+        return None
+    metadata = body["metadata"]
+    pod = Pod(
+        uid=metadata["uid"],
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        role=role,
+        vpn=vpn,
+        owner=owner,
+        address=_address(metadata.get("annotations", {}).get(names.ANNOTATION_ADDRESS)),
+    )
+    return SeenPod(datetime.fromisoformat(metadata["creationTimestamp"]), pod)
+
+
+def _address(text: str | None) -> ipaddress.IPv4Address | None:
+    try:
+        return ipaddress.IPv4Address(text) if text else None
+    except ValueError:
+        return None
+
+
+def _ipv4(cidrs: Sequence[str]) -> tuple[ipaddress.IPv4Network, ...]:
+    return tuple(ipaddress.IPv4Network(cidr) for cidr in cidrs if cidr and ":" not in cidr)
+
+
+def _follow(
+    shelf: Shelf[Any],
+    cluster: kube.Cluster,
+    kind: kube.Kind,
+    selection: dict[str, str],
+    stop: threading.Event,
+) -> None:
+    for change, item in cluster.watch(kind, stop=stop, **selection):
+        shelf.take(change, item)

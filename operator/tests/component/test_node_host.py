@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address, IPv4Network
+
+import namespaces
+import pytest
+from namespaces import Namespace, eventually
+from nodeworld import NETWORK, OUTSIDE, World, service
+
+from piavpn.api.gateway_config import Server
+from piavpn.node import guard, model, ports
+from piavpn.node.attach import Attacher, Done
+from piavpn.node.canonical import Canonical
+from piavpn.node.decide import NodePlan
+from piavpn.node.host import Host, Problems
+from piavpn.node.links import Links
+from piavpn.node.model import Role
+
+SERVER = Server(region="r", cn="server", address=IPv4Address(OUTSIDE), port=1337)
+OTHER_SERVER = dataclasses.replace(SERVER, port=1443)
+PLAN = NodePlan(networks={"home": NETWORK}, proxies={"home": (SERVER,)}, pods={})
+NOTHING = NodePlan(networks={}, proxies={}, pods={})
+
+
+@pytest.fixture
+def host(world: World, tmp_path: pathlib.Path) -> Iterator[Host]:
+    """The node's side; the test's thread is in the node's namespace, as the agent is."""
+    namespaces.tool("tinyproxy")
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)  # the proxy reads its files as nobody
+    with world.node.entered():
+        made = Host(Canonical(), Links(tmp_path), tmp_path / "state", removal_seconds=0)
+        yield made
+        made.stop()
+
+
+def station(world: World, new_namespace: Callable[[str], Namespace], address: str) -> Namespace:
+    """Put a namespace on the bridge as a pod's port, but without any lock inside."""
+    made = new_namespace("station")
+    port = f"port{address.rpartition('.')[2]}"
+    namespaces.veth(world.node, port, made, "vpn0")
+    world.node.run(f"ip link set {port} master br-home")
+    role = Role.GATEWAY if address == "10.100.0.2" else Role.SERVICE
+    ports.assign(port, guard.Owner(role, IPv4Address(address)))
+    made.run(f"ip link set vpn0 address {model.mac_of(IPv4Address(address))}")
+    made.run(f"ip addr add {address}/24 dev vpn0; ip route add default via 10.100.0.1")
+    return made
+
+
+def connect(where: Namespace, address: str, port: int) -> socket.socket:
+    with where.entered():
+        return socket.create_connection((address, port), timeout=1)
+
+
+def proxied(where: Namespace, target: str) -> str:
+    """Return the status line of a CONNECT."""
+    with connect(where, "10.100.0.1", 8888) as client:
+        client.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+        return client.recv(100).decode().partition("\r\n")[0]
+
+
+class Answering(socketserver.BaseRequestHandler):
+    """Says what it was told."""
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            self.request.sendall(self.request.recv(100))
+
+
+@contextlib.contextmanager
+def listening(where: Namespace, address: str, port: int) -> Iterator[None]:
+    with where.entered():
+        server = socketserver.ThreadingTCPServer((address, port), Answering)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_the_node_is_set_up_and_a_second_time_changes_nothing(world: World, host: Host) -> None:
+    assert host.bring(PLAN) == Problems()
+    described = world.node.run("ip -d addr show br-home")
+    assert "inet 10.100.0.1/24" in described
+    assert "link/ether 02:76:0a:64:00:01" in described
+    assert "mtu 1420" in described
+    assert "inet6" not in described
+    before = world.node.run("ip addr; ip route; nft list ruleset")
+    assert host.bring(PLAN) == Problems()
+    assert world.node.run("ip addr; ip route; nft list ruleset") == before
+
+
+def test_the_gateway_alone_gets_through_the_proxy_and_to_its_servers_alone(
+    world: World, host: Host, new_namespace: Callable[[str], Namespace]
+) -> None:
+    host.bring(PLAN)
+    gateway = station(world, new_namespace, "10.100.0.2")
+    app = station(world, new_namespace, "10.100.0.10")
+    with listening(world.outside, OUTSIDE, 1337), listening(world.outside, OUTSIDE, 1443):
+        eventually(lambda: _answers(gateway), what="the proxy listens")
+        assert proxied(gateway, f"{OUTSIDE}:1337") == "HTTP/1.0 200 Connection established"
+        assert " 403 " in proxied(gateway, f"{OUTSIDE}:1443")
+        assert " 403 " in proxied(gateway, "203.0.113.99:1337")
+        with pytest.raises(TimeoutError):
+            proxied(app, f"{OUTSIDE}:1337")
+
+
+def _answers(gateway: Namespace) -> bool:
+    with contextlib.suppress(OSError):
+        connect(gateway, "10.100.0.1", 8888).close()
+        return True
+    return False
+
+
+def _allowed(gateway: Namespace, target: str) -> bool:
+    with contextlib.suppress(ConnectionResetError):
+        return " 200 " in proxied(gateway, target)
+    return False
+
+
+def test_a_new_allow_list_counts_at_once_and_interrupts_nothing(
+    world: World, host: Host, new_namespace: Callable[[str], Namespace]
+) -> None:
+    host.bring(PLAN)
+    gateway = station(world, new_namespace, "10.100.0.2")
+    with listening(world.outside, OUTSIDE, 1337), listening(world.outside, OUTSIDE, 1443):
+        eventually(lambda: _answers(gateway), what="the proxy listens")
+        with connect(gateway, "10.100.0.1", 8888) as held:
+            held.sendall(f"CONNECT {OUTSIDE}:1337 HTTP/1.1\r\n\r\n".encode())
+            assert b" 200 " in held.recv(200)
+            host.bring(dataclasses.replace(PLAN, proxies={"home": (OTHER_SERVER,)}))
+            eventually(lambda: _allowed(gateway, f"{OUTSIDE}:1443"), what="the new server")
+            assert " 403 " in proxied(gateway, f"{OUTSIDE}:1337")
+            held.sendall(b"still there")
+            assert held.recv(200) == b"still there"
+
+
+def test_a_proxy_that_was_killed_is_started_again(
+    world: World, host: Host, new_namespace: Callable[[str], Namespace]
+) -> None:
+    host.bring(PLAN)
+    gateway = station(world, new_namespace, "10.100.0.2")
+    eventually(lambda: _answers(gateway), what="the proxy listens")
+    pid = world.node.run("ss -lntpH sport = 8888").partition("pid=")[2].partition(",")[0]
+    world.node.run(f"kill -9 {pid}")
+    eventually(lambda: host.bring(PLAN) == Problems() and _answers(gateway), what="it is back")
+
+
+def test_nothing_else_of_the_node_or_beyond_is_reached_from_the_bridge(
+    world: World, host: Host, new_namespace: Callable[[str], Namespace]
+) -> None:
+    host.bring(PLAN)
+    app = station(world, new_namespace, "10.100.0.10")
+    attempts = [("10.100.0.1", 22), ("203.0.113.1", 22), (OUTSIDE, 80), ("10.244.0.5", 80)]
+    with (
+        listening(world.node, "0.0.0.0", 22),
+        listening(world.outside, OUTSIDE, 80),
+        listening(world.pod().namespace, "0.0.0.0", 80),
+    ):
+        for address, port in attempts:
+            with pytest.raises(TimeoutError):
+                connect(app, address, port)
+        # The control: it is the filter that stopped them.
+        world.node.run("nft delete table inet piavpn_host")
+        world.node.run("sysctl -qw net.ipv4.conf.br-home.forwarding=1")
+        world.outside.run("ip route add 10.100.0.0/24 via 203.0.113.1")
+        for address, port in attempts[:3]:
+            connect(app, address, port).close()
+
+
+def test_the_node_reaches_the_bridge(
+    world: World, host: Host, new_namespace: Callable[[str], Namespace]
+) -> None:
+    host.bring(PLAN)
+    app = station(world, new_namespace, "10.100.0.10")
+    with listening(app, "10.100.0.10", 80):
+        connect(world.node, "10.100.0.10", 80).close()
+
+
+def test_a_filter_that_was_changed_is_repaired(world: World, host: Host) -> None:
+    host.bring(PLAN)
+    before = world.node.run("nft list table inet piavpn_host")
+    world.node.run("nft flush chain inet piavpn_host forwarded")
+    host.bring(PLAN)
+    assert world.node.run("nft list table inet piavpn_host") == before
+
+
+@pytest.mark.parametrize(
+    ("taken", "told"),
+    [
+        ("ip addr add 10.100.0.77/24 dev wan", "10.100.0.0/24 on wan"),
+        ("ip route add 10.100.0.128/25 via 203.0.113.9", "10.100.0.128/25 on wan"),
+        ("ip link add br-home type veth peer name other", "link br-home that is not the operator"),
+    ],
+)
+def test_what_the_node_uses_itself_is_not_taken(
+    world: World, host: Host, taken: str, told: str
+) -> None:
+    world.node.run(taken)
+    problem = host.bring(PLAN).bridges["home"]
+    assert problem.reason == "SubnetInUse"
+    assert told in problem.message
+
+
+def test_a_bridge_is_renumbered_with_its_network(world: World, host: Host) -> None:
+    host.bring(PLAN)
+    moved = dataclasses.replace(
+        NETWORK,
+        subnet=IPv4Network("10.101.0.0/24"),
+        host=IPv4Address("10.101.0.1"),
+        gateway=IPv4Address("10.101.0.2"),
+    )
+    assert host.bring(dataclasses.replace(PLAN, networks={"home": moved})) == Problems()
+    assert "10.100.0" not in world.node.run("ip addr; ip route; nft list ruleset")
+    assert "inet 10.101.0.1/24" in world.node.run("ip addr show br-home")
+
+
+def test_a_wider_route_by_a_next_hop_is_no_obstacle(world: World, host: Host) -> None:
+    world.node.run("ip route add 10.0.0.0/8 via 203.0.113.9")
+    assert host.bring(PLAN) == Problems()
+
+
+def test_a_vpn_that_is_gone_leaves_nothing_behind(
+    world: World, host: Host, tmp_path: pathlib.Path
+) -> None:
+    before = world.node.run("ip addr; ip route; nft list ruleset")
+    host.bring(PLAN)
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["home"]
+    host.bring(NOTHING)
+    host.bring(NOTHING)
+    assert world.node.run("ip addr; ip route; nft list ruleset") == before
+    assert not list((tmp_path / "state").iterdir())
+    assert "tinyproxy" not in world.node.run("ss -lntp")
+
+
+def test_a_bridge_stays_filtered_while_a_pod_is_on_it_though_its_vpn_is_gone(
+    world: World, host: Host
+) -> None:
+    namespaces.cni_plugins()
+    host.bring(PLAN)
+    pod = world.pod()
+    attacher = Attacher(Canonical(), Links(pathlib.Path("/nonexistent")))
+    assert isinstance(attacher.bring(service("10.100.0.10"), pod.seen), Done)
+    host.bring(NOTHING)
+    assert 'iifname "br-home" counter name "dropped_input" drop' in world.node.run(
+        "nft list table inet piavpn_host"
+    )
+    pod.run("ip link del vpn0")
+    host.bring(NOTHING)
+    host.bring(NOTHING)
+    assert "br-home" not in world.node.run("ip -o link; nft list ruleset")
+
+
+def test_traffic_within_the_bridge_passes_a_forward_policy_of_drop(
+    world: World, host: Host
+) -> None:
+    world.node.run(
+        "nft 'table ip filter { chain FORWARD { type filter hook forward priority 0;"
+        " policy drop; }; }'"
+    )
+    switch = pathlib.Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+    host.bring(PLAN)
+    rule = 'iifname "br-home" oifname "br-home" counter packets 0 bytes 0 accept'
+    needed = switch.exists() and switch.read_text().strip() == "1"
+    assert (rule in world.node.run("nft list chain ip filter FORWARD")) == needed
+    host.bring(NOTHING)
+    host.bring(NOTHING)
+    assert "br-home" not in world.node.run("nft list chain ip filter FORWARD")

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import cgroups
+import kube_server
+import namespaces
+import pytest
+from nodeworld import CLUSTER, TestPod, World
+
+from piavpn import kube
+from piavpn.node.attach import Attacher
+from piavpn.node.canonical import Canonical
+from piavpn.node.host import Host
+from piavpn.node.links import Links
+from piavpn.node.loop import Loop
+from piavpn.node.pods import Pods
+from piavpn.node.report import Reporter
+from piavpn.node.view import Shelf, View
+
+NETWORK = {
+    "subnet": "10.100.0.0/24",
+    "bridge": "br-home",
+    "hostAddress": "10.100.0.1",
+    "gatewayAddress": "10.100.0.2",
+}
+
+
+class Agent:
+    """The agent's loop on a node, and the API that it sees."""
+
+    def __init__(self, world: World, api: kube_server.Api, state: pathlib.Path) -> None:
+        self.world = world
+        self._api = api
+        self._cgroups = contextlib.ExitStack()
+        self._seen: dict[str, dict[str, kube.Object]] = {}
+        self._view = View(node="n1", namespace="piavpn-system", cluster_cidrs=CLUSTER)
+        self._reporter = Reporter(api.cluster(), self._view.resources, "n1")
+        known, wireguard = Canonical(), Links(state)
+        host = Host(known, wireguard, state, removal_seconds=0)
+        pods = Pods(Attacher(known, wireguard))
+        self._loop = Loop(self._view, host, pods, self._reporter, "n1")
+        api.put(
+            kube.PIA_VPNS,
+            "home",
+            spec={"credentialsSecretRef": {"name": "pia"}},
+            status={"network": NETWORK},
+        )
+        spec = {"vpnRef": {"name": "home"}, "image": "web"}
+        api.put(kube.VPN_SERVICE_CONTAINERS, "app", "media", spec=spec)
+
+    def make_pass(self) -> None:
+        """Let the agent see the API as it is, make a pass and write its reports."""
+        self._see(self._view.vpns, kube.PIA_VPNS)
+        self._see(self._view.services, kube.VPN_SERVICE_CONTAINERS)
+        self._see(self._view.service_pods, kube.PODS)
+        with self.world.node.entered():
+            self._loop.make_pass()
+        # The API server of this test is not in the node's namespace.
+        self._reporter.write()
+
+    def schedule(self, pod: TestPod) -> None:
+        """Have a pod of the app here whose sandbox that is."""
+        self._api.put(
+            kube.PODS,
+            "app-0",
+            "media",
+            metadata={
+                "uid": pod.seen.uid,
+                "labels": {"piavpn.dev/vpn": "home", "piavpn.dev/service": "app"},
+                "annotations": {"piavpn.dev/address": "10.100.0.10"},
+            },
+            spec={"nodeName": "n1"},
+        )
+
+    def run_in_pod(self, pod: TestPod, uid: str) -> None:
+        """Let the pod's process be one of the pod with that UID."""
+        made = cgroups.enter(pod.seen.pid, f"kubepods/pod{uid}/{pod.seen.pid}")
+        self._cgroups.callback(cgroups.remove, made)
+        self._cgroups.callback(self.world.end, pod)
+
+    def confined(self) -> tuple[str, str]:
+        """Return status and reason of the app's condition."""
+        app = self._api.get(kube.VPN_SERVICE_CONTAINERS, "app", "media")
+        (condition,) = app["status"]["conditions"]
+        return condition["status"], condition["reason"]
+
+    def close(self) -> None:
+        self._cgroups.close()
+
+    def _see(self, shelf: Shelf[Any], kind: kube.Kind) -> None:
+        seen = {item["metadata"]["uid"]: item for item in self._api.all(kind)}
+        for item in self._seen.get(kind.kind, {}).values():
+            if item["metadata"]["uid"] not in seen:
+                shelf.take("DELETED", item)
+        for item in seen.values():
+            shelf.take("MODIFIED", item)
+        self._seen[kind.kind] = seen
+
+
+@pytest.fixture
+def api() -> Iterator[kube_server.Api]:
+    with kube_server.serving() as made:
+        yield made
+
+
+@pytest.fixture
+def agent(world: World, api: kube_server.Api, tmp_path: pathlib.Path) -> Iterator[Agent]:
+    namespaces.cni_plugins()
+    made = Agent(world, api, tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_pod_is_attached_as_soon_as_it_has_a_sandbox(agent: Agent) -> None:
+    pod = agent.world.pod()
+    agent.schedule(pod)
+    agent.make_pass()
+    assert agent.confined() == ("False", "WaitingForSandbox")
+    agent.run_in_pod(pod, pod.seen.uid)
+    agent.make_pass()
+    assert agent.confined() == ("True", "Attached")
+    assert "default via 10.100.0.2 dev vpn0" in pod.run("ip route")
+
+
+def test_a_pod_whose_sandbox_ended_is_not_confined_until_the_next_one_is(agent: Agent) -> None:
+    pod = agent.world.pod()
+    agent.schedule(pod)
+    agent.run_in_pod(pod, pod.seen.uid)
+    agent.make_pass()
+    agent.world.end(pod)
+    agent.make_pass()
+    assert agent.confined() == ("False", "WaitingForSandbox")
+    rebuilt = agent.world.pod()
+    agent.run_in_pod(rebuilt, pod.seen.uid)
+    pod.run("ip link del vpn0")
+    agent.make_pass()
+    assert agent.confined() == ("True", "Attached")
+    assert "default via 10.100.0.2 dev vpn0" in rebuilt.run("ip route")
+
+
+def test_a_pod_without_a_network_for_its_vpn_is_told_so_and_attached_when_there_is_one(
+    agent: Agent, api: kube_server.Api
+) -> None:
+    api.put(kube.PIA_VPNS, "home", status={"network": None})
+    pod = agent.world.pod()
+    agent.schedule(pod)
+    agent.run_in_pod(pod, pod.seen.uid)
+    agent.make_pass()
+    assert agent.confined() == ("False", "NetworkUnknown")
+    api.put(kube.PIA_VPNS, "home", status={"network": NETWORK})
+    agent.make_pass()
+    assert agent.confined() == ("True", "Attached")
+
+
+def test_a_vpn_that_is_deleted_under_a_living_pod_leaves_it_locked(
+    agent: Agent, api: kube_server.Api
+) -> None:
+    pod = agent.world.pod()
+    agent.schedule(pod)
+    agent.run_in_pod(pod, pod.seen.uid)
+    agent.make_pass()
+    before = pod.run("nft list ruleset; ip route show table all; ip rule")
+    api.remove(kube.PIA_VPNS, "home")
+    agent.make_pass()
+    agent.make_pass()
+    assert pod.run("nft list ruleset; ip route show table all; ip rule") == before
+    assert 'iifname "br-home"' in agent.world.node.run("nft list table inet piavpn_host")
+
+
+def test_when_the_pod_goes_nothing_is_left(agent: Agent, api: kube_server.Api) -> None:
+    before = agent.world.node.run("ip addr show type bridge; nft list ruleset")
+    pod = agent.world.pod()
+    agent.schedule(pod)
+    agent.run_in_pod(pod, pod.seen.uid)
+    agent.make_pass()
+    pod.run("ip link del vpn0")
+    api.remove(kube.PODS, "app-0", "media")
+    agent.make_pass()
+    agent.make_pass()
+    assert agent.confined() == ("False", "NoPod")
+    assert agent.world.node.run("ip addr show type bridge; nft list ruleset") == before

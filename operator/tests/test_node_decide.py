@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import dataclasses
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from piavpn.api import types
+from piavpn.api.gateway_config import Server
+from piavpn.net.routing import Route
+from piavpn.node import decide, lock
+from piavpn.node.decide import NodePlan, Problem, Snapshot, Step
+from piavpn.node.model import (
+    BridgeLink,
+    ClusterLink,
+    Network,
+    Owner,
+    Pod,
+    PodPlan,
+    PodState,
+    Role,
+)
+
+CLUSTER = (IPv4Network("10.96.0.0/12"), IPv4Network("10.244.0.0/16"))
+HOME = types.PiaVpn(
+    name="home",
+    uid="vpn-uid",
+    generation=1,
+    spec=types.PiaVpnSpec(credentials_secret_ref=types.CredentialsSecretRef("pia")),
+    status=types.PiaVpnStatus(
+        network=types.NetworkStatus(
+            subnet=IPv4Network("10.100.0.0/24"),
+            bridge="br-home",
+            host_address=IPv4Address("10.100.0.1"),
+            gateway_address=IPv4Address("10.100.0.2"),
+        )
+    ),
+)
+NETWORK = Network(
+    vpn="home",
+    bridge="br-home",
+    subnet=IPv4Network("10.100.0.0/24"),
+    host=IPv4Address("10.100.0.1"),
+    gateway=IPv4Address("10.100.0.2"),
+    mtu=1380,
+)
+SERVER = Server(region="swiss", cn="zurich406", address=IPv4Address("203.0.113.4"), port=1337)
+GATEWAY = Pod("g", "gateway-0", "piavpn-system", Role.GATEWAY, "home", Owner("home"), None)
+APP = Pod(
+    uid="a",
+    name="app-0",
+    namespace="media",
+    role=Role.SERVICE,
+    vpn="home",
+    owner=Owner("app", "media"),
+    address=IPv4Address("10.100.0.10"),
+)
+SNAPSHOT = Snapshot(
+    vpns={"home": HOME}, pods=(GATEWAY, APP), servers={"home": (SERVER,)}, cluster=CLUSTER
+)
+
+
+def test_a_vpn_with_its_gateway_here_gets_bridge_proxy_and_pods() -> None:
+    assert decide.node_plan(SNAPSHOT, 1380) == NodePlan(
+        networks={"home": NETWORK},
+        proxies={"home": (SERVER,)},
+        pods={
+            "g": PodPlan(Role.GATEWAY, NETWORK, IPv4Address("10.100.0.2"), CLUSTER),
+            "a": PodPlan(Role.SERVICE, NETWORK, IPv4Address("10.100.0.10"), CLUSTER),
+        },
+    )
+
+
+def test_a_vpn_without_a_pod_here_gets_nothing() -> None:
+    empty = dataclasses.replace(SNAPSHOT, pods=())
+    assert decide.node_plan(empty, 1380) == NodePlan({}, {}, {})
+
+
+def test_a_service_without_its_gateway_here_gets_a_bridge_and_no_proxy() -> None:
+    plan = decide.node_plan(dataclasses.replace(SNAPSHOT, pods=(APP,)), 1380)
+    assert (set(plan.networks), plan.proxies) == ({"home"}, {})
+
+
+def test_a_gateway_whose_servers_are_not_known_yet_gets_a_proxy_that_refuses_all() -> None:
+    plan = decide.node_plan(dataclasses.replace(SNAPSHOT, servers={}), 1380)
+    assert plan.proxies == {"home": ()}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "told"),
+    [
+        ({"vpns": {}}, "NetworkUnknown", "PiaVpn home has no network yet"),
+        ({"cluster": ()}, "ClusterCIDRsUnknown", "set PIAVPN_CLUSTER_CIDRS"),
+        (
+            {"pods": (dataclasses.replace(APP, address=None),)},
+            "AddressUnknown",
+            "no address of 10.100.0.0/24",
+        ),
+        (
+            {"pods": (dataclasses.replace(APP, address=IPv4Address("10.9.0.1")),)},
+            "AddressUnknown",
+            "no address of 10.100.0.0/24",
+        ),
+        (
+            {"pods": (dataclasses.replace(APP, uid="older"), APP)},
+            "AddressInUse",
+            "still holds 10.100.0.10",
+        ),
+        (
+            {"pods": (GATEWAY, dataclasses.replace(APP, address=IPv4Address("10.100.0.2")))},
+            "AddressInUse",
+            "still holds 10.100.0.2",
+        ),
+    ],
+)
+def test_what_keeps_a_pod_from_being_attached_is_told(
+    change: dict[str, object], reason: str, told: str
+) -> None:
+    outcome = decide.node_plan(dataclasses.replace(SNAPSHOT, **change), 1380).pods["a"]
+    assert isinstance(outcome, Problem)
+    assert outcome.reason == reason
+    assert told in outcome.message
+
+
+PLAN = PodPlan(Role.SERVICE, NETWORK, IPv4Address("10.100.0.10"), CLUSTER)
+LINK = ClusterLink(IPv4Address("10.244.0.5"), IPv4Address("10.244.0.1"))
+UNTOUCHED = PodState(
+    cluster_link=LINK,
+    bridge_link=None,
+    lock=None,
+    sysctls={"net/ipv4/conf/all/rp_filter": "2"},
+    routes=frozenset(),
+    rules=frozenset(),
+    ways_out=frozenset({Route(via=LINK.next_hop, dev="eth0")}),
+    tunnels=frozenset(),
+)
+SETTLED = PodState(
+    cluster_link=LINK,
+    bridge_link=BridgeLink(
+        address=NETWORK.interface(PLAN.address),
+        mac="02:76:0a:64:00:0a",
+        bridge="br-home",
+        port_alias="piavpn.dev/service/10.100.0.10",
+        isolated=True,
+        up=True,
+    ),
+    lock="intact",
+    sysctls={"net/ipv4/conf/all/rp_filter": "0"},
+    routes=frozenset(lock.routes(PLAN, LINK)),
+    rules=frozenset(lock.rules(LINK)),
+    ways_out=frozenset(),
+    tunnels=frozenset(),
+)
+
+
+def test_the_lock_comes_before_everything_else() -> None:
+    assert decide.steps(PLAN, LINK, UNTOUCHED, "intact") == (
+        Step.LOCK,
+        Step.SYSCTLS,
+        Step.ATTACH,
+        Step.ROUTES,
+    )
+
+
+def test_a_settled_pod_needs_nothing() -> None:
+    assert decide.steps(PLAN, LINK, SETTLED, "intact") == ()
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        {"isolated": False},
+        {"port_alias": ""},
+        {"port_alias": "piavpn.dev/gateway/10.100.0.10"},
+        {"bridge": "br-other"},
+        {"bridge": None},
+        {"mac": "02:00:00:00:00:01"},
+        {"address": None},
+        {"up": False},
+    ],
+)
+def test_a_wrong_link_is_taken_away_and_made_anew(link: dict[str, object]) -> None:
+    assert SETTLED.bridge_link is not None
+    wrong = dataclasses.replace(
+        SETTLED, bridge_link=dataclasses.replace(SETTLED.bridge_link, **link)
+    )
+    assert decide.steps(PLAN, LINK, wrong, "intact") == (Step.DETACH, Step.ATTACH, Step.ROUTES)
+
+
+def test_a_gateway_needs_its_tunnels_last() -> None:
+    plan = PodPlan(Role.GATEWAY, NETWORK, NETWORK.gateway, CLUSTER)
+    assert decide.steps(plan, LINK, UNTOUCHED, "intact")[-1] is Step.TUNNELS
+
+
+def test_routes_lead_out_unless_they_stay_within_the_cluster() -> None:
+    hop = LINK.next_hop
+    default = Route(via=hop, dev="eth0")
+    default_to_link = Route(dev="eth0")
+    lan = Route(IPv4Network("192.168.0.0/16"), via=hop, dev="eth0")
+    pods = Route(IPv4Network("10.244.3.0/24"), via=hop, dev="eth0")
+    next_hop = Route(IPv4Network("169.254.1.1/32"), dev="eth0")
+    others = (default, default_to_link, lan, pods, next_hop)
+    assert decide.ways_out(others, CLUSTER) == (default, default_to_link, lan)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import threading
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pytest
+
+from piavpn.node import view
+from piavpn.node.model import Owner, Pod, Role
+
+
+def pod(labels: dict[str, str], **changes: Any) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "uid": "u1",
+            "name": "app-0",
+            "namespace": "media",
+            "creationTimestamp": "2026-11-23T10:00:00Z",
+            "labels": labels,
+            "annotations": {"piavpn.dev/address": "10.100.0.10"},
+        },
+        "status": {"phase": "Pending"},
+    } | changes
+
+
+SERVICE = {"piavpn.dev/vpn": "home", "piavpn.dev/service": "app"}
+
+
+def test_a_services_pod_is_read() -> None:
+    seen = view.read_service_pod(pod(SERVICE))
+    assert seen is not None
+    assert seen.pod == Pod(
+        uid="u1",
+        name="app-0",
+        namespace="media",
+        role=Role.SERVICE,
+        vpn="home",
+        owner=Owner("app", "media"),
+        address=IPv4Address("10.100.0.10"),
+    )
+
+
+def test_a_gateways_pod_belongs_to_its_vpn() -> None:
+    seen = view.read_gateway_pod(pod({"piavpn.dev/gateway": "home"}))
+    assert seen is not None
+    assert (seen.pod.role, seen.pod.vpn, seen.pod.owner) == (Role.GATEWAY, "home", Owner("home"))
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_a_pod_that_has_ended_is_none(phase: str) -> None:
+    assert view.read_service_pod(pod(SERVICE, status={"phase": phase})) is None
+
+
+def test_an_address_that_is_none_is_no_address() -> None:
+    body = pod(SERVICE)
+    body["metadata"]["annotations"] = {"piavpn.dev/address": "10.100.0.300"}
+    seen = view.read_service_pod(body)
+    assert seen is not None
+    assert seen.pod.address is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "cidrs"),
+    [
+        ({"podCIDRs": ["10.244.1.0/24", "fd00:1::/64"]}, (IPv4Network("10.244.1.0/24"),)),
+        ({"podCIDR": "10.244.1.0/24"}, (IPv4Network("10.244.1.0/24"),)),
+        ({}, ()),
+    ],
+)
+def test_a_nodes_pod_cidrs_are_its_ipv4_ones(
+    spec: dict[str, Any], cidrs: tuple[IPv4Network, ...]
+) -> None:
+    assert view.read_pod_cidrs({"spec": spec}) == cidrs
+
+
+def cidr(uid: str, body: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": {"uid": uid, "name": uid}, "spec": body}
+
+
+def test_half_of_the_clusters_addresses_are_no_answer() -> None:
+    seen = view.View(node="n1", namespace="piavpn-system")
+    seen.pod_cidrs.take("ADDED", cidr("n1", {"podCIDRs": ["10.244.0.0/24"]}))
+    seen.pod_cidrs.take("ADDED", cidr("n2", {"podCIDRs": ["10.244.1.0/24"]}))
+    assert seen.snapshot().cluster == ()
+    seen.service_cidrs.take("ADDED", cidr("kubernetes", {"cidrs": ["10.96.0.0/12", "fd00::/112"]}))
+    assert seen.snapshot().cluster == (IPv4Network("10.96.0.0/12"), IPv4Network("10.244.0.0/23"))
+
+
+def test_given_addresses_are_taken_as_they_are() -> None:
+    given = [IPv4Network("10.42.0.0/16"), IPv4Network("10.43.0.0/16")]
+    seen = view.View(node="n1", namespace="piavpn-system", cluster_cidrs=given)
+    assert seen.snapshot().cluster == (IPv4Network("10.42.0.0/15"),)
+
+
+def test_an_object_that_cannot_be_read_is_left_out_and_comes_back_when_it_can() -> None:
+    bell = threading.Event()
+    shelf = view.Shelf(view.read_service_cidrs, bell)
+    shelf.take("ADDED", cidr("k", {"cidrs": ["10.96.0.0/12"]}))
+    shelf.take("MODIFIED", cidr("k", {"cidrs": ["nonsense"]}))
+    assert shelf.items() == []
+    shelf.take("MODIFIED", cidr("k", {"cidrs": ["10.96.0.0/12"]}))
+    assert shelf.items() == [(IPv4Network("10.96.0.0/12"),)]
+    assert bell.is_set()
+    shelf.take("DELETED", cidr("k", {}))
+    assert shelf.items() == []
