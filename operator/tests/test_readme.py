@@ -1,0 +1,94 @@
+"""README.md names every field, condition and reason that there is, and no other."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import crd_schema
+import pytest
+
+from piavpn import gateway, node
+from piavpn.api import conditions
+from piavpn.controller import reasons
+from piavpn.pia import errors
+
+README = (crd_schema.ROOT / "README.md").read_text()
+
+
+def rows(first_heading: str) -> list[list[str]]:
+    """Return the cells of the table whose first heading begins so, without its two head lines."""
+    _, _, rest = README.partition(f"\n| {first_heading}")
+    table = rest.partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table]
+
+
+def described_fields(kind: str) -> set[str]:
+    fields = (re.findall(r"`([^`]+)`", row[0]) for row in rows(f"{kind} "))
+    return {name.rpartition(".")[2] for row in fields for name in row}
+
+
+def described_reasons(kind: str) -> set[str]:
+    return {reason for row in rows(f"{kind} | reason") for reason in row[1].split(", ")}
+
+
+def described_conditions(kind: str) -> set[str]:
+    return {name for row in rows(f"{kind} | reason") for name in re.findall(r"\*\*(\w+)", row[0])}
+
+
+def literal_reasons(package: Path) -> Iterator[str]:
+    """Yield the CamelCase strings of a package's reasons, or of all its modules without such."""
+    modules = (
+        [package / "reasons.py"] if (package / "reasons.py").exists() else package.glob("*.py")
+    )
+    for module in modules:
+        for item in ast.walk(ast.parse(module.read_text())):
+            match item:
+                case ast.Constant(value=str(text)) if re.fullmatch(r"[A-Z][a-zA-Z0-9]*[a-z]", text):
+                    yield text
+
+
+def written_reasons() -> set[str]:
+    """Return every reason that some part of the product can write into a condition."""
+    problems: list[type[errors.PiaError]] = [errors.PiaError, *errors.PiaError.__subclasses__()]
+    literals = {
+        reason
+        for package in (gateway, node)
+        for reason in literal_reasons(Path(str(package.__file__)).parent)
+    }
+    return (
+        set(reasons.Reason)
+        | {problem.reason for problem in problems}
+        | literals - set(conditions.Status)
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "plural"),
+    [("PiaVpn (`pvpn`)", "piavpns"), ("VpnServiceContainer (`vpnapp`)", "vpnservicecontainers")],
+)
+def test_every_field_of_a_spec_is_described(kind: str, plural: str) -> None:
+    leaves = {
+        path.rpartition(".")[2].removesuffix("[]")
+        for path, node in crd_schema.walk(crd_schema.schema(plural)["properties"]["spec"])
+        if node.get("items", node)["type"] != "object" and not path.endswith("[]")
+    }
+    assert described_fields(kind) == leaves
+
+
+@pytest.mark.parametrize(
+    ("kind", "types"),
+    [
+        ("PiaVpn", conditions.PiaVpnCondition),
+        ("VpnServiceContainer", conditions.ServiceCondition),
+    ],
+)
+def test_every_condition_is_explained(
+    kind: str, types: type[conditions.PiaVpnCondition | conditions.ServiceCondition]
+) -> None:
+    assert described_conditions(kind) == set(types)
+
+
+def test_every_reason_is_explained_and_no_other() -> None:
+    explained = described_reasons("PiaVpn") | described_reasons("VpnServiceContainer")
+    assert explained == written_reasons()
