@@ -1,0 +1,1 @@
+"""What the kind tests share: kubectl, waiting, the nodes, and manifests for their cases."""

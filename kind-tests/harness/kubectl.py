@@ -1,0 +1,99 @@
+"""kubectl, as a user has it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+from harness import waiting
+
+Object = dict[str, Any]
+
+
+class KubectlError(AssertionError):
+    """kubectl said no; its message is what a user would read."""
+
+
+def run(*arguments: str, stdin: str | None = None, timeout: float = 120.0) -> str:
+    """Run kubectl and return its standard output.
+
+    Raises:
+        KubectlError: it failed.
+    """
+    command = ("kubectl", *arguments)
+    done = subprocess.run(
+        command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    if done.returncode != 0:
+        raise KubectlError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def apply(*objects: Object) -> None:
+    """Apply objects."""
+    run("apply", "-f", "-", stdin=_as_list(objects))
+
+
+def delete(*objects: Object) -> None:
+    """Delete objects and wait until they are gone."""
+    run(
+        "delete", "--ignore-not-found", "--timeout=120s", "-f", "-",
+        stdin=_as_list(objects), timeout=150,
+    )  # fmt: skip
+
+
+def get(kind: str, name: str, namespace: str | None = None) -> Object | None:
+    """Return an object, or None where there is none."""
+    found = run("get", kind, name, *_in(namespace), "--ignore-not-found", "-o", "json")
+    return json.loads(found) if found.strip() else None
+
+
+def items(kind: str, *arguments: str) -> list[Object]:
+    """Return the objects that `kubectl get` lists."""
+    found: list[Object] = json.loads(run("get", kind, *arguments, "-o", "json"))["items"]
+    return found
+
+
+def execute(pod: str, namespace: str, container: str, *command: str) -> str:
+    """Run a command in a container and return its standard output."""
+    return run("exec", "-n", namespace, pod, "-c", container, "--", *command)
+
+
+def wait_for(
+    kind: str, name: str, condition: str, namespace: str | None = None, *, seconds: int = 90
+) -> None:
+    """Wait as a user does: `kubectl wait --for condition=...`."""
+    run(
+        "wait", f"{kind}/{name}", *_in(namespace),
+        f"--for=condition={condition}", f"--timeout={seconds}s",
+        timeout=seconds + 30,
+    )  # fmt: skip
+
+
+def condition(kind: str, name: str, type_: str, namespace: str | None = None) -> Object:
+    """Return a condition of an object; an empty one while there is none."""
+    found = get(kind, name, namespace) or {}
+    listed = (found.get("status") or {}).get("conditions") or []
+    return next((item for item in listed if item["type"] == type_), {})
+
+
+def wait_for_reason(
+    kind: str, name: str, type_: str, reason: str, namespace: str | None = None
+) -> Object:
+    """Wait until a condition is False for this reason and return it."""
+
+    def check() -> Object:
+        found = condition(kind, name, type_, namespace)
+        assert (found.get("status"), found.get("reason")) == ("False", reason), found
+        return found
+
+    return waiting.eventually(check, f"{kind}/{name} {type_}=False {reason}")
+
+
+def _in(namespace: str | None) -> tuple[str, ...]:
+    return ("-n", namespace) if namespace else ()
+
+
+def _as_list(objects: tuple[Object, ...]) -> str:
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
