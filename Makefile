@@ -1,0 +1,47 @@
+# The two commands: `make demo` and `make test`. Each does all of its own set-up.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+
+.PHONY: help
+help: ## Show the commands.
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: demo
+demo: ## From nothing to a working tunnel on a kind cluster, and a look at it.
+	kind-tests/demo
+
+.PHONY: test
+test: ## Everything: lint, types, unit, component and kind tests.
+	tools/test
+
+.PHONY: check
+check: .venv/ready ## The quick part: lint, types and unit tests; no cluster, no root.
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	tools/shellcheck
+	$(PYTHON) -m pytest -q operator/tests --ignore=operator/tests/component
+
+.PHONY: component
+component: .venv/ready ## The parts in real network namespaces; needs root.
+	tools/component-tests
+
+.PHONY: kind
+kind: .venv/ready ## The promises, on a real cluster.
+	kind-tests/run
+
+.PHONY: format
+format: .venv/ready ## Format the Python sources.
+	$(PYTHON) -m ruff check --fix-only .
+	$(PYTHON) -m ruff format .
+
+.PHONY: clean
+clean: ## Remove the cluster, the images, all that was built, and the tools that were installed.
+	kind-tests/fakepia/down
+	kind-tests/cluster/down --all
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache artifacts
+
+.venv/ready: pyproject.toml operator/requirements.txt operator/requirements-dev.txt tools/python-environment
+	tools/python-environment
