@@ -113,7 +113,10 @@ def test_an_app_is_a_stateful_set_of_one_pod_held_back_by_the_gate() -> None:
             "template": {
                 "metadata": {
                     "labels": METADATA["labels"],
-                    "annotations": {"piavpn.dev/address": "10.100.0.10"},
+                    "annotations": {
+                        "kubectl.kubernetes.io/default-container": "app",
+                        "piavpn.dev/address": "10.100.0.10",
+                    },
                 },
                 "spec": POD_SPEC,
             },

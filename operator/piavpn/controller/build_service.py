@@ -7,6 +7,9 @@ import ipaddress
 from piavpn.api import codec, names, types
 from piavpn.controller import build_gateway, model, readiness, settings
 
+APP = "app"
+"""Name of the user's container."""
+
 
 def stateful_set(
     service: types.VpnServiceContainer,
@@ -30,6 +33,7 @@ def stateful_set(
                 "metadata": {
                     "labels": labels,
                     "annotations": {
+                        "kubectl.kubernetes.io/default-container": APP,
                         names.ANNOTATION_ADDRESS: str(address),
                         names.ANNOTATION_SPEC_HASH: build_gateway.spec_hash(
                             {"labels": labels, "spec": spec}, operator.image
@@ -107,7 +111,7 @@ def _gate(address: ipaddress.IPv4Address, network: types.NetworkStatus, image: s
 def _app(service: types.VpnServiceContainer) -> model.Object:
     spec = service.spec
     app: model.Object = {
-        "name": "app",
+        "name": APP,
         "image": spec.image,
         # A raw packet socket walks past the lock, and runtimes grant NET_RAW by default.
         "securityContext": {
