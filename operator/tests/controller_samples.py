@@ -56,6 +56,7 @@ CONFIG = gateway_config.GatewayConfig(
     network=NETWORK,
     cluster_domain="cluster.local",
     servers=(ZURICH_401, ZURICH_402),
+    locations=("swiss",),
 )
 
 
@@ -102,6 +103,26 @@ def holding(subnet: ipaddress.IPv4Network, name: str = "home") -> types.PiaVpnSt
     return types.PiaVpnStatus(network=network, conditions=WORKING)
 
 
+def elsewhere(
+    server: str, *, name: str = "downloads", secret: str = "pia-credentials"
+) -> types.PiaVpn:
+    """Return another VPN, whose tunnel ends at this server."""
+    session = types.Session(
+        region="swiss",
+        server="zurich",
+        server_address=IP(server),
+        link="piaw0",
+        peer_address=IP("10.5.0.9"),
+        public_key="key",
+        registered_time=EARLIER,
+    )
+    other = vpn(name, status=types.PiaVpnStatus(session=session))
+    ref = types.CredentialsSecretRef(secret)
+    return dataclasses.replace(
+        other, spec=dataclasses.replace(other.spec, credentials_secret_ref=ref)
+    )
+
+
 def service(  # noqa: PLR0913 - what a test may want of it
     name: str = "web",
     *,
@@ -137,6 +158,7 @@ def pod(
     ready: bool = True,
     annotations: Mapping[str, str] | None = None,
     deleting: bool = False,
+    node: str | None = None,
     **status: Any,
 ) -> model.Object:
     metadata: dict[str, Any] = {"name": "pod-0", "namespace": "media", "uid": "uid-of-pod"}
@@ -144,7 +166,11 @@ def pod(
     if deleting:
         metadata["deletionTimestamp"] = "2026-11-23T11:59:00Z"
     found = [{"type": "Ready", "status": "True" if ready else "False"}]
-    return {"metadata": metadata, "status": {"phase": phase, "conditions": found} | status}
+    return {
+        "metadata": metadata,
+        "spec": {"nodeName": node} if node else {},
+        "status": {"phase": phase, "conditions": found} | status,
+    }
 
 
 def service_pod(address: str = "10.100.0.10", **options: Any) -> model.Object:

@@ -21,6 +21,7 @@ CONFIG = gateway_config.GatewayConfig(
         gateway_config.Server("swiss", "zurich401", ipaddress.IPv4Address("198.18.11.1"), 1337),
         gateway_config.Server("swiss", "zurich402", ipaddress.IPv4Address("198.18.11.2"), 1337),
     ),
+    locations=("swiss", "nl_amsterdam"),
 )
 
 
@@ -38,6 +39,7 @@ def test_the_document_reads_as_a_person_would_write_it() -> None:
             {"region": "swiss", "cn": "zurich401", "address": "198.18.11.1", "port": 1337},
             {"region": "swiss", "cn": "zurich402", "address": "198.18.11.2", "port": 1337},
         ],
+        "locations": ["swiss", "nl_amsterdam"],
     }
 
 

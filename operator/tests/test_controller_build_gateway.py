@@ -33,6 +33,20 @@ METADATA = {
 }
 POD_SPEC = {
     "serviceAccountName": "piavpn-gateway",
+    "affinity": {
+        "podAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "weight": 100,
+                    "podAffinityTerm": {
+                        "labelSelector": {"matchLabels": {"piavpn.dev/vpn": "home"}},
+                        "namespaceSelector": {},
+                        "topologyKey": "kubernetes.io/hostname",
+                    },
+                }
+            ]
+        }
+    },
     "enableServiceLinks": False,
     "terminationGracePeriodSeconds": 5,
     "securityContext": {"fsGroup": 65534},
@@ -150,6 +164,7 @@ def test_the_config_map_holds_all_that_the_gateway_is_told_and_no_secret() -> No
             {"region": "swiss", "cn": "zurich401", "address": "198.18.1.1", "port": 1337},
             {"region": "swiss", "cn": "zurich402", "address": "198.18.1.2", "port": 1337},
         ],
+        "locations": ["swiss"],
     }
 
 

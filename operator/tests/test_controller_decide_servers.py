@@ -26,6 +26,7 @@ from controller_samples import (
     SUBNET,
     ZURICH_401,
     ZURICH_402,
+    elsewhere,
     holding,
     pod,
     seen,
@@ -83,7 +84,11 @@ def test_fallbacks_come_after_the_location_in_their_order() -> None:
     found = decide.decide(seen(vpn=mine))
     assert found == fine_but(
         {SERVERS_KNOWN: true("ServersFound", "3 servers in swiss, nl_amsterdam")},
-        gateway=dataclasses.replace(CONFIG, servers=(ZURICH_401, ZURICH_402, AMSTERDAM_401)),
+        gateway=dataclasses.replace(
+            CONFIG,
+            servers=(ZURICH_401, ZURICH_402, AMSTERDAM_401),
+            locations=("swiss", "nl_amsterdam"),
+        ),
     )
 
 
@@ -95,7 +100,8 @@ def test_an_unknown_location_is_refused_with_what_may_be_meant_and_the_gateway_g
         {
             SERVERS_KNOWN: false("UnknownLocation", message),
             READY: false("UnknownLocation", message),
-        }
+        },
+        gateway=dataclasses.replace(CONFIG, locations=("amsterdam",)),
     )
 
 
@@ -106,7 +112,9 @@ def test_an_unknown_location_with_a_good_fallback_says_what_is_used_meanwhile() 
         "UnknownLocation",
         "PIA's server list has no region 'atlantis' (meanwhile: nl_amsterdam)",
     )
-    assert found.gateway == dataclasses.replace(CONFIG, servers=(AMSTERDAM_401,))
+    assert found.gateway == dataclasses.replace(
+        CONFIG, servers=(AMSTERDAM_401,), locations=("atlantis", "nl_amsterdam")
+    )
 
 
 def test_a_region_without_servers_now_is_told_of() -> None:
@@ -120,6 +128,30 @@ def test_a_region_without_servers_now_is_told_of() -> None:
     )
 
 
+# Servers that another tunnel of the account holds
+
+
+def test_servers_of_the_account_s_other_tunnels_are_left_to_them() -> None:
+    found = decide.decide(seen(other_vpns=(elsewhere("198.18.1.1"),)))
+    assert found.gateway == dataclasses.replace(CONFIG, servers=(ZURICH_402,))
+
+
+def test_servers_of_another_account_s_tunnels_may_be_used() -> None:
+    found = decide.decide(seen(other_vpns=(elsewhere("198.18.1.1", secret="another"),)))
+    assert found.gateway == CONFIG
+
+
+def test_without_any_server_left_it_says_so_and_takes_none_of_theirs() -> None:
+    others = (elsewhere("198.18.1.1", name="a"), elsewhere("198.18.1.2", name="b"))
+    found = decide.decide(seen(other_vpns=others))
+    assert found.verdicts[SERVERS_KNOWN] == false(
+        "ServersInUse",
+        "every listed server of swiss carries another PiaVpn of this account already: name more "
+        "regions in spec.fallbackLocations",
+    )
+    assert found.gateway == dataclasses.replace(CONFIG, servers=())
+
+
 # Location auto
 
 
@@ -130,7 +162,9 @@ def automatic(**changes: Any) -> model.Observed:
 
 def test_auto_measures_before_it_chooses_and_keeps_the_servers_meanwhile() -> None:
     assert decide.decide(automatic()) == fine_but(
-        {SERVERS_KNOWN: unknown("Measuring")}, errands=model.Errands(measure=True)
+        {SERVERS_KNOWN: unknown("Measuring")},
+        errands=model.Errands(measure=True),
+        gateway=dataclasses.replace(CONFIG, locations=()),
     )
 
 
@@ -138,7 +172,9 @@ def test_auto_takes_the_nearest_servers_first() -> None:
     latencies = {IP("198.18.2.1"): 0.01, IP("198.18.1.2"): 0.02, IP("198.18.1.1"): 0.03}
     assert decide.decide(automatic(latencies=latencies)) == fine_but(
         {SERVERS_KNOWN: true("ServersFound", "3 servers in nl_amsterdam, swiss")},
-        gateway=dataclasses.replace(CONFIG, servers=(AMSTERDAM_401, ZURICH_402, ZURICH_401)),
+        gateway=dataclasses.replace(
+            CONFIG, servers=(AMSTERDAM_401, ZURICH_402, ZURICH_401), locations=()
+        ),
     )
 
 

@@ -77,7 +77,7 @@ def test_an_event_that_is_refused_holds_up_nothing(tunnel: World) -> None:
     assert tunnel.api.get(kube.STATEFUL_SETS, "web", "media")
 
 
-def test_without_servicecidrs_as_before_kubernetes_1_33_the_pods_ranges_are_enough(
+def test_without_servicecidrs_as_before_kubernetes_1_33_it_asks_for_the_ranges(
     world: World,
 ) -> None:
     world.api.fault = lambda call: (
@@ -85,7 +85,8 @@ def test_without_servicecidrs_as_before_kubernetes_1_33_the_pods_ranges_are_enou
     )
     world.vpn(network={"subnet": "10.244.0.0/24"})
     world.pass_over("home")
-    assert world.vpn_condition("Accepted") == ("False", "SubnetOverlaps")
+    assert world.vpn_condition("Accepted") == ("False", "ClusterCIDRsUnknown")
+    assert "network" not in world.api.get(kube.PIA_VPNS, "home")["status"]
 
 
 # Errands at PIA

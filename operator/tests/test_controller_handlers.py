@@ -65,14 +65,26 @@ def test_kopf_posts_no_events_of_its_own() -> None:
 
 
 def test_a_changed_vpn_is_looked_at(registry: kopf.OperatorRegistry, loop: Woken) -> None:
-    happens(registry, "vpn", name="home", type="MODIFIED")
+    happens(registry, "vpn", name="home", status={}, type="MODIFIED")
     assert (loop.vpns, loop.everything) == (["home"], 0)
+
+
+def test_a_vpn_that_ends_at_another_server_wakes_those_that_may_want_it(
+    registry: kopf.OperatorRegistry, loop: Woken
+) -> None:
+    at_first = {"session": {"serverAddress": "198.18.11.1"}}
+    happens(registry, "vpn", name="home", status=at_first, type="MODIFIED")
+    happens(registry, "vpn", name="home", status=at_first, type="MODIFIED")
+    assert loop.everything == 1
+    then = {"session": {"serverAddress": "198.18.11.2"}}
+    happens(registry, "vpn", name="home", status=then, type="MODIFIED")
+    assert loop.everything == 2
 
 
 def test_a_deleted_vpn_frees_what_others_may_wait_for(
     registry: kopf.OperatorRegistry, loop: Woken
 ) -> None:
-    happens(registry, "vpn", name="home", type="DELETED")
+    happens(registry, "vpn", name="home", status={}, type="DELETED")
     assert (loop.vpns, loop.everything) == (["home"], 1)
 
 

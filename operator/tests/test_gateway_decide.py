@@ -57,6 +57,27 @@ STEPS: dict[str, tuple[Surroundings, Memory, decide.Step]] = {
         Memory(kept=SESSION),
         Adopt(SESSION),
     ),
+    "a tunnel in a location that is still asked for is kept": (
+        around(config=dataclasses.replace(CONFIG, locations=("nl_amsterdam", "swiss"))),
+        Memory(session=SESSION),
+        Watch(SESSION),
+    ),
+    "a tunnel in a location that is no more asked for is given up for one that is": (
+        around(config=dataclasses.replace(CONFIG, locations=("de-frankfurt",))),
+        Memory(session=SESSION),
+        GiveUp(
+            SESSION,
+            Failure(
+                "LocationChanged",
+                f"{SESSION.place} is in none of the locations asked for now; moving.",
+            ),
+        ),
+    ),
+    "a tunnel is not given up for a location without servers": (
+        around(config=dataclasses.replace(CONFIG, locations=("atlantis",))),
+        Memory(session=SESSION),
+        Watch(SESSION),
+    ),
     "without token it waits for the operator's login": (
         around(token=None),
         Memory(),

@@ -29,7 +29,7 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
         (PIAVPN, "vpnservicecontainers/status"): {"patch"},  # report
         (APPS, "statefulsets"): {"get", "list", "create", "patch"},  # observe; apply
         ("", "services"): {"get", "list", "create", "patch", "delete"},  # observe; apply
-        ("", "pods"): {"get", "list", "watch", "patch", "delete"},  # main; observe; handlers; apply
+        ("", "pods"): {"list", "watch", "delete"},  # observe; handlers; apply
         ("", "events"): {"create"},  # report
         ("", "nodes"): {"list"},  # observe
         ("networking.k8s.io", "servicecidrs"): {"list"},  # observe
@@ -39,6 +39,7 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
         # observe; main; errands; reconciler
         ("", "secrets"): {"get", "list", "watch", "create", "patch", "delete"},
         ("", "configmaps"): {"get", "create", "patch"},  # observe; apply
+        ("", "pods"): {"get", "patch"},  # main; apply
     },
     (AGENT, EVERYWHERE): {
         (PIAVPN, "piavpns"): {"list", "watch"},  # view

@@ -33,6 +33,8 @@ class GatewayConfig:
     network: types.NetworkStatus
     cluster_domain: str
     servers: tuple[Server, ...]
+    locations: tuple[str, ...] = ()
+    """The region ids that a session may be in; empty for any."""
     ca_bundle: str | None = None
 
     def to_json(self) -> str:

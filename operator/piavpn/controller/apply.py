@@ -63,7 +63,9 @@ class Applier:
         elif network.key(service) in seen.services_with_ports:
             self._cluster.delete(kube.SERVICES, service.name, service.namespace)
         pod = seen.service_pods.get(network.key(service))
-        if pod is not None:
+        if pod is not None and decision.misplaced:
+            self._delete(pod, "its gateway is on another node")
+        elif pod is not None:
             self._replaced(wanted, pod)
 
     def _replaced(self, wanted: model.Object, pod: model.Object) -> bool:
@@ -76,12 +78,15 @@ class Applier:
         same = annotations.get(names.ANNOTATION_SPEC_HASH) == template[names.ANNOTATION_SPEC_HASH]
         if same or "deletionTimestamp" in pod["metadata"]:
             return False
+        self._delete(pod, "its spec changed")
+        return True
+
+    def _delete(self, pod: model.Object, why: str) -> None:
         metadata = pod["metadata"]
-        log.info("replacing pod %s/%s: its spec changed", metadata["namespace"], metadata["name"])
+        log.info("replacing pod %s/%s: %s", metadata["namespace"], metadata["name"], why)
         self._cluster.delete(
             kube.PODS, metadata["name"], metadata["namespace"], uid=metadata["uid"]
         )
-        return True
 
     def _refresh_mounts(self, pod: model.Object, inputs: str) -> None:
         """Touch the pod, so that the kubelet refreshes its mounts now and not in a minute."""

@@ -68,6 +68,7 @@ def session_inputs(config: gateway_config.GatewayConfig, account: model.Account 
 def _pod_spec(vpn: types.PiaVpn, image: str) -> model.Object:
     return {
         "serviceAccountName": "piavpn-gateway",
+        "affinity": _where_the_apps_are(vpn),
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 5,
         # The API token's file is its user's alone, root's here, and root is given up at the start.
@@ -112,6 +113,17 @@ def _pod_spec(vpn: types.PiaVpn, image: str) -> model.Object:
             {"name": "state", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}},
         ],
     }
+
+
+def _where_the_apps_are(vpn: types.PiaVpn) -> model.Object:
+    """Return the wish to come back to the node of the apps, which would have to move else."""
+    apps = {
+        "labelSelector": {"matchLabels": {names.LABEL_VPN: vpn.name}},
+        "namespaceSelector": {},
+        "topologyKey": "kubernetes.io/hostname",
+    }
+    preferred = [{"weight": 100, "podAffinityTerm": apps}]
+    return {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
 
 
 def _token_alone(vpn: types.PiaVpn) -> model.Object:

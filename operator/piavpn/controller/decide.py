@@ -26,7 +26,7 @@ def decide(seen: model.Observed) -> model.Decision:
     authenticated, login = _authenticated(seen)
     servers_known, servers, errands = _servers(seen, seen.vpn.spec)
     net = seen.vpn.status.network
-    if isinstance(chosen, ipaddress.IPv4Network):
+    if seen.cluster_cidrs and isinstance(chosen, ipaddress.IPv4Network):
         net = network.of_subnet(seen.name, chosen)
     verdicts = {
         PiaVpnCondition.ACCEPTED: accepted,
@@ -73,6 +73,14 @@ def _without_vpn(seen: model.Observed) -> model.Decision:
 
 
 def _accepted(seen: model.Observed, chosen: object) -> model.Verdict:
+    if not seen.cluster_cidrs:
+        return model.Verdict(
+            Status.FALSE,
+            Reason.CLUSTER_CIDRS_UNKNOWN,
+            "neither the nodes' podCIDRs with the ServiceCIDR API nor PIAVPN_CLUSTER_CIDRS tell "
+            "which addresses are the cluster's: set PIAVPN_CLUSTER_CIDRS of the operator's "
+            "Deployment and the node agent's DaemonSet",
+        )
     if isinstance(chosen, model.Verdict):
         return chosen
     if isinstance(seen.credentials, model.CredentialsProblem):
@@ -129,18 +137,35 @@ def _servers(
         location=spec.server_location,
         fallbacks=spec.fallback_locations,
         latencies=known.latencies or {},
-        exclude=_servers_of_others(seen),
     )
-    return _found(known.servers, spec, found), found.servers, fetch
+    taken = servers_in_use(seen)
+    servers = tuple(server for server in found.servers if server.address not in taken)
+    if found.servers and not servers:
+        return _all_in_use(found), (), fetch
+    return _found(known.servers, spec, found), servers, fetch
 
 
-def _servers_of_others(seen: model.Observed) -> set[ipaddress.IPv4Address]:
-    """Return the servers that other tunnels end at.
+def servers_in_use(seen: model.Observed) -> set[ipaddress.IPv4Address]:
+    """Return the servers at which other tunnels of the same account end.
 
-    A second key of the same account at one server address kills the first.
+    A second key of an account at one server address kills the first.
     """
-    sessions = (other.status.session for other in seen.other_vpns)
-    return {session.server_address for session in sessions if session is not None}
+    account = seen.vpn.spec.credentials_secret_ref.name if seen.vpn is not None else None
+    return {
+        other.status.session.server_address
+        for other in seen.other_vpns
+        if other.status.session is not None and other.spec.credentials_secret_ref.name == account
+    }
+
+
+def _all_in_use(found: locations.Candidates) -> model.Verdict:
+    regions = ", ".join(dict.fromkeys(server.region for server in found.servers))
+    return model.Verdict(
+        Status.FALSE,
+        Reason.SERVERS_IN_USE,
+        f"every listed server of {regions} carries another PiaVpn of this account already: name "
+        "more regions in spec.fallbackLocations",
+    )
 
 
 def _found(
@@ -182,14 +207,22 @@ def _gateway(
     if net is None or seen.vpn is None:
         return None
     if not servers and seen.gateway_config is not None:
-        servers = seen.gateway_config.servers
+        taken = servers_in_use(seen)
+        servers = tuple(s for s in seen.gateway_config.servers if s.address not in taken)
     return gateway_config.GatewayConfig(
         vpn=seen.name,
         network=net,
         cluster_domain=seen.settings.cluster_domain,
         servers=servers,
+        locations=_locations(seen.vpn.spec),
         ca_bundle=seen.vpn.spec.endpoints.ca_bundle,
     )
+
+
+def _locations(spec: types.PiaVpnSpec) -> tuple[str, ...]:
+    if spec.server_location == types.AUTO_LOCATION:
+        return ()
+    return tuple(dict.fromkeys((spec.server_location, *spec.fallback_locations)))
 
 
 def _services(
@@ -225,6 +258,9 @@ def _service(
         return model.ServiceDecision(service, None, allocated, allocated)
     accepted = model.Verdict(Status.TRUE, Reason.ACCEPTED)
     pod = seen.service_pods.get(network.key(service))
+    if readiness.is_misplaced(pod, seen.gateway_pod):
+        ready = readiness.wrong_node(seen.gateway_pod)
+        return model.ServiceDecision(service, allocated, accepted, ready, misplaced=True)
     ready = readiness.of_service(service, vpn_ready, pod)
     return model.ServiceDecision(service, allocated, accepted, ready)
 

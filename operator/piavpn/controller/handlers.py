@@ -15,19 +15,40 @@ from piavpn.api import names
 from piavpn.controller import reconciler
 
 
+class _Last:
+    """What was told last of each object: an event says how it is, not how it was."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, str | None] = {}
+
+    def told(self, key: str, value: str | None, *, gone: bool) -> str | None:
+        """Keep `value`, unless the object is gone; return what it was before."""
+        before = self._values.pop(key, None)
+        if not gone:
+            self._values[key] = value
+        return before
+
+
 def registry(loop: reconciler.Reconciler) -> kopf.OperatorRegistry:
     """Return kopf's registry with the operator's handlers."""
     registered = kopf.OperatorRegistry()
-    vpns: dict[str, str] = {}  # by a service's UID: one that moves concerns two VPNs
+    vpns = _Last()  # by a service's UID: one that moves concerns two VPNs
+    servers = _Last()  # by VPN: the server that it ends at is taken for the others
 
     @kopf.on.login(registry=registered, id="login")
     async def login(**settings: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_with_service_account(**settings) or kopf.login_with_kubeconfig(**settings)
 
     @kopf.on.event(names.GROUP, names.VERSION, "piavpns", registry=registered, id="vpn")
-    async def vpn_changed(name: str, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's word
+    async def vpn_changed(
+        name: str,
+        status: kopf.Status,
+        type: str | None,  # noqa: A002 - kopf's word
+        **_: Any,
+    ) -> None:
         loop.wake(name)
-        if type == "DELETED":
+        server = (status.get("session") or {}).get("serverAddress")
+        if servers.told(name, server, gone=type == "DELETED") != server or type == "DELETED":
             loop.wake_all()
 
     @kopf.on.event(
@@ -41,10 +62,7 @@ def registry(loop: reconciler.Reconciler) -> kopf.OperatorRegistry:
     ) -> None:
         vpn = spec["vpnRef"]["name"]
         loop.wake(vpn)
-        loop.wake(vpns.get(uid, vpn))
-        vpns[uid] = vpn
-        if type == "DELETED":
-            del vpns[uid]
+        loop.wake(vpns.told(uid, vpn, gone=type == "DELETED") or vpn)
 
     @kopf.on.event(
         "pods", labels={names.LABEL_VPN: kopf.PRESENT}, registry=registered, id="service-pod"

@@ -44,8 +44,8 @@ def _own_image(cluster: kube.Cluster) -> str:
     pod = cluster.get(kube.PODS, name, namespace) if name and namespace else None
     if pod is None:
         raise ValueError("set POD_NAME and PIAVPN_NAMESPACE in the operator's Deployment")
-    image: str = pod["spec"]["containers"][0]["image"]
-    return image
+    (image,) = (c["image"] for c in pod["spec"]["containers"] if c["name"] == "operator")
+    return str(image)
 
 
 async def _serve(cluster: kube.Cluster, operator: own_settings.Settings) -> None:

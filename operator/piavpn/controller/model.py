@@ -118,6 +118,8 @@ class ServiceDecision:
     address: ipaddress.IPv4Address | None
     accepted: Verdict
     ready: Verdict
+    misplaced: bool = False
+    """Whether its pod is on another node than the gateway, where no bridge leads to it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -147,17 +147,19 @@ class Observer:
         return self._cidrs
 
     def _discovered_cidrs(self) -> tuple[ipaddress.IPv4Network, ...]:
-        found: list[str] = []
+        """Return the ranges of pods and of Services; nothing unless both are to be found."""
+        pods: list[str] = []
         for node in self._cluster.list(kube.NODES):
-            found += node["spec"].get("podCIDRs") or []
+            pods += node["spec"].get("podCIDRs") or []
+        services: list[str] = []
         try:
             for item in self._cluster.list(kube.SERVICE_CIDRS):
-                found += item["spec"].get("cidrs") or []
+                services += item["spec"].get("cidrs") or []
         except kube.KubeError as error:
             if not error.absent:  # before Kubernetes 1.33 there is no such kind
                 raise
-        cidrs = (ipaddress.ip_network(cidr) for cidr in dict.fromkeys(found))
-        return tuple(cidr for cidr in cidrs if isinstance(cidr, ipaddress.IPv4Network))
+        halves = _ipv4(pods), _ipv4(services)
+        return halves[0] + halves[1] if all(halves) else ()
 
 
 class _Objects:
@@ -183,6 +185,11 @@ class _Objects:
                 elif kind is kube.STATEFUL_SETS or service.spec.ports:
                     self.foreign[key] = f"a {kind.kind}"
         self.with_ports = frozenset(with_ports)
+
+
+def _ipv4(cidrs: Iterable[str]) -> tuple[ipaddress.IPv4Network, ...]:
+    parsed = (ipaddress.ip_network(cidr) for cidr in dict.fromkeys(cidrs))
+    return tuple(cidr for cidr in parsed if isinstance(cidr, ipaddress.IPv4Network))
 
 
 def _owned_by(found: model.Object, uid: str) -> bool:

@@ -14,6 +14,7 @@ class Reason(StrEnum):
     # Accepted, of a PiaVpn
     CREDENTIALS_NOT_FOUND = "CredentialsNotFound"
     CREDENTIALS_INCOMPLETE = "CredentialsIncomplete"
+    CLUSTER_CIDRS_UNKNOWN = "ClusterCIDRsUnknown"
     SUBNET_OVERLAPS = "SubnetOverlaps"
     NO_FREE_SUBNET = "NoFreeSubnet"
     # Accepted, of a VpnServiceContainer
@@ -35,6 +36,7 @@ class Reason(StrEnum):
     UNKNOWN_LOCATION = "UnknownLocation"
     NO_SERVER_ANSWERED = "NoServerAnswered"
     NO_SERVER_LISTED = "NoServerListed"
+    SERVERS_IN_USE = "ServersInUse"
     # Ready; otherwise the reason of the first condition that holds it up
     READY = "Ready"
     GATEWAY_NOT_RUNNING = "GatewayNotRunning"
@@ -42,3 +44,4 @@ class Reason(StrEnum):
     VPN_NOT_READY = "VpnNotReady"
     POD_NOT_READY = "PodNotReady"
     NOT_CONFINED = "NotConfined"
+    WRONG_NODE = "WrongNode"

@@ -89,9 +89,12 @@ class Reconciler:
         decision = decide.decide(seen)
         if seen.vpn is not None and not seen.vpn.deleting:
             self._errands.start(seen.vpn, seen, decision.errands)
-        self._reporter.report(seen, decision)
-        if seen.vpn is None or not seen.vpn.deleting:
-            self._applier.apply(seen, decision)
+        try:
+            self._reporter.report(seen, decision)
+        finally:
+            # A status that cannot be written keeps nobody's app from being made.
+            if seen.vpn is None or not seen.vpn.deleting:
+                self._applier.apply(seen, decision)
         gone = seen.vpn is None and seen.invalid is None and not seen.services
         return None if gone else decision.requeue_seconds
 

@@ -90,7 +90,19 @@ def _keep_or_end(around: Surroundings, memory: Memory, session: Session) -> Step
             "else; the gateway registers anew."
         )
         return GiveUp(session, Failure("ServerSilent", message))
+    if around.config is not None and not _is_wanted(session, around.config):
+        message = f"{session.place} is in none of the locations asked for now; moving."
+        return GiveUp(session, Failure("LocationChanged", message))
     return Watch(session)
+
+
+def _is_wanted(session: Session, config: GatewayConfig) -> bool:
+    """Tell by the region: a server's address may leave PIA's list and go on living.
+
+    Without a server in the locations asked for, such as a misspelt one, there is nowhere to move.
+    """
+    somewhere = any(server.region in config.locations for server in config.servers)
+    return session.region in config.locations or not somewhere
 
 
 def _register(config: GatewayConfig, token: str | None, memory: Memory, now: float) -> Step:

@@ -43,7 +43,7 @@ class Reporter:
             try:
                 self._write()
                 wait = _FIRST_WAIT
-            except kube.KubeError as error:
+            except (kube.KubeError, ValueError) as error:
                 log.warning("status not written, trying again in %.0f s: %s", wait, error)
                 self._changed.wait(wait)
                 self._changed.set()
