@@ -48,14 +48,6 @@ def test_a_condition_is_found_by_its_type_wherever_it_stands() -> None:
     assert conditions.find((ready,), "TunnelUp") is None
 
 
-def test_only_a_condition_that_is_there_and_true_is_true() -> None:
-    unknown = dataclasses.replace(UP, status=conditions.Status.UNKNOWN)
-    assert conditions.is_true((UP,), "TunnelUp")
-    assert not conditions.is_true((DOWN,), "TunnelUp")
-    assert not conditions.is_true((unknown,), "TunnelUp")
-    assert not conditions.is_true((), "TunnelUp")
-
-
 def test_a_condition_is_written_as_the_api_has_it() -> None:
     assert conditions.to_status((UP,)) == [
         {

@@ -59,12 +59,6 @@ def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
     return next((item for item in conditions if item.type == kind), None)
 
 
-def is_true(conditions: Iterable[Condition], kind: str) -> bool:
-    """Tell whether the condition is there and True."""
-    found = find(conditions, kind)
-    return found is not None and found.status is Status.TRUE
-
-
 def transitioned(
     before: Iterable[Condition], wanted: Iterable[Condition], now: datetime
 ) -> tuple[Condition, ...]:

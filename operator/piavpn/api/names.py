@@ -12,7 +12,7 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
 LABEL_VPN = f"{GROUP}/vpn"
-"""On every confined pod: the name of its PiaVpn."""
+"""On every pod behind a tunnel: the name of its PiaVpn. A gateway's own has LABEL_GATEWAY."""
 LABEL_GATEWAY = f"{GROUP}/gateway"
 """On a gateway's pod and on its ConfigMap: the name of its PiaVpn."""
 LABEL_SERVICE = f"{GROUP}/service"
@@ -55,7 +55,7 @@ def bridge_name(vpn: str) -> str:
 
 
 def gateway_name(vpn: str) -> str:
-    """Return the name of the gateway's StatefulSet, ConfigMap and NetworkPolicy."""
+    """Return the name of the gateway's StatefulSet and ConfigMap."""
     return f"piavpn-gateway-{vpn}"
 
 

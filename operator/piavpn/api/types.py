@@ -79,7 +79,6 @@ class Session:
     peer_address: ipaddress.IPv4Address
     public_key: str
     registered_time: datetime
-    exit_address: ipaddress.IPv4Address | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ class Reason(StrEnum):
 
     # Accepted, of both kinds
     ACCEPTED = "Accepted"
-    INVALID = "Invalid"  # a field that this version of the operator cannot read
     # Accepted, of a PiaVpn
+    INVALID = "Invalid"  # a field that this version of the operator cannot read
     CREDENTIALS_NOT_FOUND = "CredentialsNotFound"
     CREDENTIALS_INCOMPLETE = "CredentialsIncomplete"
     CLUSTER_CIDRS_UNKNOWN = "ClusterCIDRsUnknown"
