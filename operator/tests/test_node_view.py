@@ -82,8 +82,22 @@ def test_half_of_the_clusters_addresses_are_no_answer() -> None:
     seen = view.View(node="n1", namespace="piavpn-system")
     seen.pod_cidrs.take("ADDED", cidr("n1", {"podCIDRs": ["10.244.0.0/24"]}))
     seen.pod_cidrs.take("ADDED", cidr("n2", {"podCIDRs": ["10.244.1.0/24"]}))
+    seen.pod_cidrs.take("SYNCED", {})
     assert seen.snapshot().cluster == ()
     seen.service_cidrs.take("ADDED", cidr("kubernetes", {"cidrs": ["10.96.0.0/12", "fd00::/112"]}))
+    seen.service_cidrs.take("SYNCED", {})
+    assert seen.snapshot().cluster == (IPv4Network("10.96.0.0/12"), IPv4Network("10.244.0.0/23"))
+
+
+def test_lists_that_are_still_being_read_are_no_answer() -> None:
+    seen = view.View(node="n1", namespace="piavpn-system")
+    seen.service_cidrs.take("ADDED", cidr("kubernetes", {"cidrs": ["10.96.0.0/12"]}))
+    seen.service_cidrs.take("SYNCED", {})
+    seen.pod_cidrs.take("ADDED", cidr("n1", {"podCIDRs": ["10.244.0.0/24"]}))
+    assert seen.snapshot().cluster == ()
+    seen.pod_cidrs.take("ADDED", cidr("n2", {"podCIDRs": ["10.244.1.0/24"]}))
+    assert seen.snapshot().cluster == ()
+    seen.pod_cidrs.take("SYNCED", {})
     assert seen.snapshot().cluster == (IPv4Network("10.96.0.0/12"), IPv4Network("10.244.0.0/23"))
 
 

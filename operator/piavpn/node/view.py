@@ -174,6 +174,8 @@ class View:
         """Return pod and service CIDRs; half of them would cut pods off and is no answer."""
         if self._given_cidrs:
             return tuple(ipaddress.collapse_addresses(self._given_cidrs))
+        if not all(shelf.synced.is_set() for shelf, _, _ in self._cidr_sources):
+            return ()
         pods = [cidr for cidrs in self.pod_cidrs.items() for cidr in cidrs]
         services = [cidr for cidrs in self.service_cidrs.items() for cidr in cidrs]
         if not pods or not services:
