@@ -164,8 +164,8 @@ def _refuse_overlap(kernel: Any, network: model.Network) -> None:  # noqa: ANN40
         if _overlaps(route, network.subnet):
             raise SubnetInUseError(
                 f"subnet {network.subnet} overlaps the node's route to"
-                f" {route.get_attr('RTA_DST')}/{route['dst_len']} on {link}: set"
-                " spec.network.subnet to a range that is free on every node"
+                f" {route.get_attr('RTA_DST')}/{route['dst_len']} on {link}: delete"
+                " the PiaVpn and create it again with another spec.network.subnet"
             )
 
 

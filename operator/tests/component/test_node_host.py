@@ -210,6 +210,16 @@ def test_what_the_node_uses_itself_is_not_taken(
     assert told in problem.message
 
 
+def test_who_has_a_subnet_that_the_node_uses_is_told_the_only_way_to_another(
+    world: World, host: Host
+) -> None:
+    world.node.run("ip addr add 10.100.0.77/24 dev wan")
+    assert host.bring(PLAN).bridges["home"].message == (
+        "subnet 10.100.0.0/24 overlaps the node's route to 10.100.0.0/24 on wan: delete the PiaVpn"
+        " and create it again with another spec.network.subnet"
+    )
+
+
 def test_a_bridge_is_renumbered_with_its_network(world: World, host: Host) -> None:
     host.bring(PLAN)
     moved = dataclasses.replace(
