@@ -56,7 +56,11 @@ APP = Pod(
     address=IPv4Address("10.100.0.10"),
 )
 SNAPSHOT = Snapshot(
-    vpns={"home": HOME}, pods=(GATEWAY, APP), servers={"home": (SERVER,)}, cluster=CLUSTER
+    vpns={"home": HOME},
+    pods=(GATEWAY, APP),
+    servers={"home": (SERVER,)},
+    cluster=CLUSTER,
+    services={Owner("app", "media"): IPv4Address("10.100.0.10")},
 )
 
 
@@ -107,9 +111,24 @@ def test_a_gateway_whose_servers_are_not_known_yet_gets_a_proxy_that_refuses_all
             "still holds 10.100.0.10",
         ),
         (
-            {"pods": (GATEWAY, dataclasses.replace(APP, address=IPv4Address("10.100.0.2")))},
-            "AddressInUse",
-            "still holds 10.100.0.2",
+            {"services": {}},
+            "AddressUnknown",
+            "VpnServiceContainer media/app, which does not exist",
+        ),
+        (
+            {"services": {Owner("app", "elsewhere"): IPv4Address("10.100.0.10")}},
+            "AddressUnknown",
+            "VpnServiceContainer media/app, which does not exist",
+        ),
+        (
+            {"services": {Owner("app", "media"): None}},
+            "AddressUnknown",
+            "says 10.100.0.10, but VpnServiceContainer media/app holds no address",
+        ),
+        (
+            {"services": {Owner("app", "media"): IPv4Address("10.100.0.11")}},
+            "AddressUnknown",
+            "says 10.100.0.10, but VpnServiceContainer media/app holds 10.100.0.11",
         ),
     ],
 )
@@ -120,6 +139,31 @@ def test_what_keeps_a_pod_from_being_attached_is_told(
     assert isinstance(outcome, Problem)
     assert outcome.reason == reason
     assert told in outcome.message
+
+
+@pytest.mark.parametrize("address", ["10.100.0.0", "10.100.0.1", "10.100.0.2", "10.100.0.255"])
+def test_no_app_gets_an_address_of_the_network_itself_and_the_gateway_keeps_its_own(
+    address: str,
+) -> None:
+    wanted = IPv4Address(address)
+    foreign = dataclasses.replace(APP, address=wanted)
+    snapshot = dataclasses.replace(SNAPSHOT, pods=(foreign, GATEWAY), services={APP.owner: wanted})
+    pods = decide.node_plan(snapshot, 1380).pods
+    assert pods == {
+        "a": Problem(
+            "AddressUnknown",
+            "the pod's annotation names no address of 10.100.0.0/24 that an app may have: delete"
+            " the pod to have it made anew",
+        ),
+        "g": PodPlan(Role.GATEWAY, NETWORK, IPv4Address("10.100.0.2"), CLUSTER),
+    }
+
+
+def test_a_foreign_pod_keeps_no_app_from_its_address() -> None:
+    foreign = dataclasses.replace(APP, uid="f", namespace="other", owner=Owner("app", "other"))
+    pods = decide.node_plan(dataclasses.replace(SNAPSHOT, pods=(foreign, APP)), 1380).pods
+    assert isinstance(pods["f"], Problem)
+    assert pods["a"] == PodPlan(Role.SERVICE, NETWORK, IPv4Address("10.100.0.10"), CLUSTER)
 
 
 PLAN = PodPlan(Role.SERVICE, NETWORK, IPv4Address("10.100.0.10"), CLUSTER)

@@ -107,6 +107,23 @@ def test_given_addresses_are_taken_as_they_are() -> None:
     assert seen.snapshot().cluster == (IPv4Network("10.42.0.0/15"),)
 
 
+def test_a_service_has_the_address_of_its_status() -> None:
+    seen = view.View(node="n1", namespace="piavpn-system")
+    app = {
+        "metadata": {
+            "uid": "s1",
+            "name": "app",
+            "namespace": "media",
+            "creationTimestamp": "2026-11-23T10:00:00Z",
+        },
+        "spec": {"vpnRef": {"name": "home"}, "image": "web"},
+    }
+    seen.services.take("ADDED", app)
+    assert seen.snapshot().services == {Owner("app", "media"): None}
+    seen.services.take("MODIFIED", app | {"status": {"address": "10.100.0.10"}})
+    assert seen.snapshot().services == {Owner("app", "media"): IPv4Address("10.100.0.10")}
+
+
 def test_an_object_that_cannot_be_read_is_left_out_and_comes_back_when_it_can() -> None:
     bell = threading.Event()
     shelf = view.Shelf(view.read_service_cidrs, bell)

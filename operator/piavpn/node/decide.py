@@ -7,11 +7,12 @@ import enum
 import ipaddress
 from collections.abc import Iterable, Mapping
 
+from piavpn.api import names
 from piavpn.api.gateway_config import Server
 from piavpn.api.types import PiaVpn
 from piavpn.net import routing
 from piavpn.node import guard, lock, reasons
-from piavpn.node.model import BridgeLink, ClusterLink, Network, Pod, PodPlan, PodState, Role
+from piavpn.node.model import BridgeLink, ClusterLink, Network, Owner, Pod, PodPlan, PodState, Role
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Snapshot:
     """By VPN: all that its gateway may register at."""
     cluster: tuple[ipaddress.IPv4Network, ...]
     """Pod and service CIDRs; empty while unknown."""
+    services: Mapping[Owner, ipaddress.IPv4Address | None]
+    """The VpnServiceContainers, each with the address that the operator gave it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def node_plan(snapshot: Snapshot, tunnel_mtu: int) -> NodePlan:
     held: set[tuple[str, ipaddress.IPv4Address]] = set()
     pods = {}
     for pod in snapshot.pods:
-        plan = _pod_plan(pod, networks.get(pod.vpn), snapshot.cluster, held)
+        plan = _pod_plan(pod, networks.get(pod.vpn), snapshot, held)
         if isinstance(plan, PodPlan):
             held.add((pod.vpn, plan.address))
         pods[pod.uid] = plan
@@ -138,7 +141,7 @@ def _network(vpn: PiaVpn | None, tunnel_mtu: int) -> Network | None:
 def _pod_plan(
     pod: Pod,
     network: Network | None,
-    cluster: tuple[ipaddress.IPv4Network, ...],
+    snapshot: Snapshot,
     held: set[tuple[str, ipaddress.IPv4Address]],
 ) -> PodPlan | Problem:
     if network is None:
@@ -146,26 +149,62 @@ def _pod_plan(
             reasons.NETWORK_UNKNOWN,
             f"PiaVpn {pod.vpn} has no network yet, or does not exist: see its conditions",
         )
-    if not cluster:
+    if not snapshot.cluster:
         return Problem(
             reasons.CLUSTER_CIDRS_UNKNOWN,
             "neither the nodes' podCIDRs with the ServiceCIDR API nor PIAVPN_CLUSTER_CIDRS tell"
             " which addresses are the cluster's: set PIAVPN_CLUSTER_CIDRS on the node agent to"
             " the pod and service CIDRs, separated by commas",
         )
-    address = network.gateway if pod.role is Role.GATEWAY else pod.address
-    if address is None or address not in network.subnet:
-        return Problem(
-            reasons.ADDRESS_UNKNOWN,
-            f"the pod's annotation names no address of {network.subnet}: delete the pod to have"
-            " it made anew",
-        )
+    address = _address(pod, network, snapshot.services)
+    if isinstance(address, Problem):
+        return address
     if (pod.vpn, address) in held:
         return Problem(
             reasons.ADDRESS_IN_USE,
             f"an older pod on this node still holds {address}: it goes on when that one has ended",
         )
-    return PodPlan(role=pod.role, network=network, address=address, cluster=cluster)
+    return PodPlan(role=pod.role, network=network, address=address, cluster=snapshot.cluster)
+
+
+def _address(
+    pod: Pod, network: Network, services: Mapping[Owner, ipaddress.IPv4Address | None]
+) -> ipaddress.IPv4Address | Problem:
+    """Return the pod's address: a service's pod has it by its VpnServiceContainer's status.
+
+    Whoever may make pods writes labels and annotations as they like, but no status; and the
+    operator writes the status before it makes the pod.
+    """
+    if pod.role is Role.GATEWAY:
+        return network.gateway
+    address = pod.address
+    if address is None or not _is_for_services(address, network):
+        return Problem(
+            reasons.ADDRESS_UNKNOWN,
+            f"the pod's annotation names no address of {network.subnet} that an app may have:"
+            " delete the pod to have it made anew",
+        )
+    service = f"VpnServiceContainer {pod.owner.namespace}/{pod.owner.name}"
+    if pod.owner not in services:
+        return Problem(
+            reasons.ADDRESS_UNKNOWN,
+            f"the pod's label names {service}, which does not exist: delete the pod, or remove"
+            f" its label {names.LABEL_SERVICE}",
+        )
+    held = services[pod.owner]
+    if held != address:
+        return Problem(
+            reasons.ADDRESS_UNKNOWN,
+            f"the pod's annotation says {address}, but {service} holds {held or 'no address'}:"
+            " delete the pod to have it made anew",
+        )
+    return address
+
+
+def _is_for_services(address: ipaddress.IPv4Address, network: Network) -> bool:
+    subnet = network.subnet
+    reserved = (subnet.network_address, subnet.broadcast_address, network.host, network.gateway)
+    return address in subnet and address not in reserved
 
 
 def _is_attached(plan: PodPlan, link: BridgeLink | None) -> bool:

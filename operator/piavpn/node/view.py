@@ -154,6 +154,10 @@ class View:
             pods=tuple(seen.pod for seen in pods),
             servers={config.vpn: config.servers for config in self.configs.items()},
             cluster=self._cluster(),
+            services={
+                Owner(service.name, service.namespace): service.status.address
+                for service in self.services.items()
+            },
         )
 
     def resources(self) -> dict[Owner, Resource]:

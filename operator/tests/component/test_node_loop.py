@@ -50,7 +50,8 @@ class Agent:
             status={"network": NETWORK},
         )
         spec = {"vpnRef": {"name": "home"}, "image": "web"}
-        api.put(kube.VPN_SERVICE_CONTAINERS, "app", "media", spec=spec)
+        status = {"address": "10.100.0.10"}
+        api.put(kube.VPN_SERVICE_CONTAINERS, "app", "media", spec=spec, status=status)
 
     def make_pass(self) -> None:
         """Let the agent see the API as it is, make a pass and write its reports."""
@@ -156,19 +157,41 @@ def test_a_pod_without_a_network_for_its_vpn_is_told_so_and_attached_when_there_
     assert agent.confined() == ("True", "Attached")
 
 
-def test_a_vpn_that_is_deleted_under_a_living_pod_leaves_it_locked(
-    agent: Agent, api: kube_server.Api
+@pytest.mark.parametrize(
+    "resource",
+    [(kube.PIA_VPNS, "home", None), (kube.VPN_SERVICE_CONTAINERS, "app", "media")],
+    ids=["vpn", "service"],
+)
+def test_a_resource_that_is_deleted_under_a_living_pod_leaves_it_locked(
+    agent: Agent, api: kube_server.Api, resource: tuple[kube.Kind, str, str | None]
 ) -> None:
     pod = agent.world.pod()
     agent.schedule(pod)
     agent.run_in_pod(pod, pod.seen.uid)
     agent.make_pass()
     before = pod.run("nft list ruleset; ip route show table all; ip rule")
-    api.remove(kube.PIA_VPNS, "home")
+    api.remove(*resource)
     agent.make_pass()
     agent.make_pass()
     assert pod.run("nft list ruleset; ip route show table all; ip rule") == before
     assert 'iifname "br-home"' in agent.world.node.run("nft list table inet piavpn_host")
+
+
+def test_a_pod_that_only_says_it_is_the_apps_gets_no_gateways_address(
+    agent: Agent, api: kube_server.Api
+) -> None:
+    pod = agent.world.pod()
+    agent.schedule(pod)
+    annotations = {"piavpn.dev/address": "10.100.0.2"}
+    api.put(kube.PODS, "app-0", "media", metadata={"annotations": annotations})
+    agent.run_in_pod(pod, pod.seen.uid)
+    agent.make_pass()
+    assert agent.confined() == ("False", "AddressUnknown")
+    assert "vpn0" not in pod.run("ip -o link")
+    # The control: with the app's own address it is attached.
+    agent.schedule(pod)
+    agent.make_pass()
+    assert agent.confined() == ("True", "Attached")
 
 
 def test_when_the_pod_goes_nothing_is_left(agent: Agent, api: kube_server.Api) -> None:
