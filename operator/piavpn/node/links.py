@@ -26,6 +26,8 @@ _CGROUP = "piavpn"
 _SOCKETS = pathlib.Path("/run/wireguard")
 _START_SECONDS = 5.0
 _POLL_SECONDS = 0.01
+_LONGEST_WRITE = 65536
+_LONGEST_QUOTE = 300
 
 # Runs wireguard-go, which watches /var/run/wireguard/LINK.sock whatever it is told: it gets a mount
 # namespace of its own, in which that is the directory of this VPN alone. It leaves the agent's
@@ -96,17 +98,20 @@ class Links:
                 (hierarchy / _CGROUP).rmdir()
 
     def _add_by_program(self, kernel: IPRoute, name: str, directory: pathlib.Path) -> None:
-        process = _start(name, directory, outside(self._cgroups))
-        self._processes.append(process)
-        deadline = time.monotonic() + _START_SECONDS
-        while not kernel.link_lookup(ifname=name):
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                raise LinkError(
-                    "the node has no kernel WireGuard, and wireguard-go did not start: load the"
-                    " kernel module wireguard, or make /dev/net/tun available"
-                )
-            time.sleep(_POLL_SECONDS)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with ours, theirs:
+            process = _start(name, directory, outside(self._cgroups), theirs.fileno())
+            self._processes.append(process)
+            deadline = time.monotonic() + _START_SECONDS
+            while not kernel.link_lookup(ifname=name):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    process.kill()
+                    raise LinkError(
+                        "the node has no kernel WireGuard, and wireguard-go did not start"
+                        f" ({_last_line(ours)}): load the kernel module wireguard, or see to what"
+                        " wireguard-go needs, such as /dev/net/tun"
+                    )
+                time.sleep(_POLL_SECONDS)
 
 
 def _remove_here(kernel: IPRoute, name: str) -> None:
@@ -124,10 +129,28 @@ def _add_to_kernel(kernel: IPRoute, name: str) -> bool:
     return True
 
 
+def _last_line(output: socket.socket) -> str:
+    """Return the last line that was said, short enough for a condition's message."""
+    said = b""
+    with contextlib.suppress(BlockingIOError):
+        while part := output.recv(_LONGEST_WRITE, socket.MSG_DONTWAIT):
+            said += part
+    lines = said.decode(errors="replace").split("\n")
+    told = [line.strip() for line in lines if line.strip()]
+    return told[-1][:_LONGEST_QUOTE] if told else "it said nothing"
+
+
 def _start(
-    name: str, directory: pathlib.Path, process_lists: Sequence[pathlib.Path]
+    name: str,
+    directory: pathlib.Path,
+    process_lists: Sequence[pathlib.Path],
+    output: int,
 ) -> subprocess.Popen[bytes]:
-    """Start wireguard-go. It keeps no pipe of ours open: the runtime would wait for its end."""
+    """Start wireguard-go, which tells of failures on standard output.
+
+    It keeps no pipe of ours open: the runtime would wait for its end. `output` is a socket of
+    datagrams: once nobody reads them, writing fails and does no harm, where a pipe would end it.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     _SOCKETS.mkdir(mode=0o700, parents=True, exist_ok=True)
     private_mounts = ("unshare", "--mount", "--propagation", "private")
@@ -137,13 +160,14 @@ def _start(
             return subprocess.Popen(
                 [*private_mounts, "sh", "-c", _SCRIPT, "sh", *arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
                 pass_fds=[control.fileno()],
                 env={
                     "LOG_LEVEL": "error",
                     "PATH": os.environ.get("PATH", os.defpath),
+                    "WG_PROCESS_FOREGROUND": "1",  # without a banner about the kernel's own
                     "WG_UAPI_FD": str(control.fileno()),
                 },
             )

@@ -120,12 +120,69 @@ def test_a_link_left_over_in_the_nodes_namespace_is_replaced(
     assert "piaw0" in pod.run("ip -o link")
 
 
-def test_a_node_that_can_do_neither_kind_is_told_what_to_do(
-    add: Add, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+@pytest.fixture
+def replace_program(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> Callable[[str, str], None]:
+    """Put a shell script in the place of a program."""
+
+    def replace(program: str, script: str) -> None:
+        stand_in = tmp_path / program
+        stand_in.write_text(f"#!/bin/sh\n{script}\n")
+        stand_in.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    return replace
+
+
+@pytest.mark.parametrize(
+    ("program", "script", "told"),
+    [
+        ("wireguard-go", "exit 1", "it said nothing"),
+        (
+            "wireguard-go",
+            "echo starting; echo 'ERROR: no TUN device'; exit 1",
+            "ERROR: no TUN device",
+        ),
+        ("wireguard-go", "echo 'out of memory' >&2; echo >&2; exit 2", "out of memory"),
+        ("mount", "echo 'mount: permission denied' >&2; exit 32", "mount: permission denied"),
+    ],
+)
+def test_a_node_that_can_do_neither_kind_is_told_why_and_what_to_do(
+    add: Add,
+    replace_program: Callable[[str, str], None],
+    program: str,
+    script: str,
+    told: str,
 ) -> None:
-    broken = tmp_path / "wireguard-go"
-    broken.write_text("#!/bin/sh\nexit 1\n")
-    broken.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(links.LinkError, match="load the kernel module wireguard"):
+    replace_program(program, script)
+    with pytest.raises(links.LinkError) as failed:
         add("piaw0")
+    assert str(failed.value) == (
+        f"the node has no kernel WireGuard, and wireguard-go did not start ({told}): load the"
+        " kernel module wireguard, or see to what wireguard-go needs, such as /dev/net/tun"
+    )
+
+
+def test_the_programs_own_words_are_heard(
+    add: Add, replace_program: Callable[[str, str], None]
+) -> None:
+    program = namespaces.tool("wireguard-go")
+    replace_program("wireguard-go", f'WG_TUN_FD=none exec {program} "$@"')
+    with pytest.raises(links.LinkError, match=r"\(ERROR: \(piaw0\) .* TUN device: .*syntax\)"):
+        add("piaw0")
+
+
+def test_what_it_says_once_its_link_is_there_is_not_kept_and_does_not_end_it(
+    add: Add, replace_program: Callable[[str, str], None], tmp_path: pathlib.Path
+) -> None:
+    unheard = tmp_path / "unheard"
+    replace_program(
+        "wireguard-go",
+        f'ip tuntap add "$2" mode tun\n'
+        "while echo 'ERROR: network is unreachable'; do sleep 0.01; done\n"
+        f"touch {unheard}\n"
+        "exec sleep 1000",
+    )
+    add("piaw0")
+    eventually(unheard.exists, what="it goes on after words that nobody heard")
