@@ -66,11 +66,7 @@ class Host:
     def bring(self, plan: NodePlan) -> Problems:
         """Make the node as planned; return what went wrong."""
         self._links.reap()
-        present = bridge.present()
-        unused = self._long_unused(plan, present)
-        for vpn in unused:
-            log.info("VPN %s has no pod here any more: removing its bridge", vpn)
-            self._remove(present.pop(vpn))
+        present = self._without_unused(plan, self._removal_seconds)
         try:
             self._filter(plan, present.values())
             ports.ensure_guard(self._canonical)
@@ -93,15 +89,36 @@ class Host:
         while self._proxies:
             self._proxies.popitem()[1].stop()
 
-    def _long_unused(self, plan: NodePlan, present: dict[str, bridge.Present]) -> set[str]:
+    def leave(self, plan: NodePlan) -> None:
+        """Remove at once what no pod here needs: another agent may never come.
+
+        Args:
+            plan: what the pods that are here need.
+        """
+        try:
+            self._filter(plan, self._without_unused(plan, kept_seconds=0.0).values())
+            ports.ensure_guard(self._canonical)
+        except (nft.NftError, NetlinkError, OSError) as error:
+            log.warning("not all could be removed that no pod needs: %s", error)
+        self._links.remove_cgroups()
+
+    def _without_unused(self, plan: NodePlan, kept_seconds: float) -> dict[str, bridge.Present]:
+        """Remove the bridges that no pod has needed for so long, and return the others."""
+        present = bridge.present()
+        for vpn in self._unused(plan, present, kept_seconds):
+            log.info("VPN %s has no pod here any more: removing its bridge", vpn)
+            self._remove(present.pop(vpn))
+        return present
+
+    def _unused(
+        self, plan: NodePlan, present: dict[str, bridge.Present], kept_seconds: float
+    ) -> set[str]:
         now = time.monotonic()
         unused = {
             vpn for vpn, seen in present.items() if vpn not in plan.networks and not seen.ports
         }
         self._unused_since = {vpn: self._unused_since.get(vpn, now) for vpn in unused}
-        return {
-            vpn for vpn, since in self._unused_since.items() if now - since >= self._removal_seconds
-        }
+        return {vpn for vpn, since in self._unused_since.items() if now - since >= kept_seconds}
 
     def _remove(self, seen: bridge.Present) -> None:
         passage.close(seen.name)

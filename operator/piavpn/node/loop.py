@@ -46,7 +46,10 @@ class Loop:
         return time.monotonic() - self._last_pass < _LIVE_SECONDS
 
     def run(self, stop: threading.Event) -> None:
-        """Make passes until `stop` is set: at every change, and now and then without."""
+        """Make passes until `stop` is set: at every change, and now and then without.
+
+        Then leave on the node what its pods need, and nothing else.
+        """
         pause = 0.0
         while not stop.is_set():
             self._view.bell.wait(pause)
@@ -60,6 +63,8 @@ class Loop:
                     log.exception("pass failed")
             self._last_pass = time.monotonic()
         self._host.stop()
+        if self._view.complete:
+            self._host.leave(decide.node_plan(self._view.snapshot(), self._mtu))
 
     def make_pass(self) -> float:
         """Bring node and pods to what the API says; return the seconds until the next pass."""

@@ -251,6 +251,33 @@ def test_a_vpn_that_is_gone_leaves_nothing_behind(
     assert "tinyproxy" not in world.node.run("ss -lntp")
 
 
+def test_an_agent_that_ends_removes_at_once_what_no_pod_needs(
+    world: World, tmp_path: pathlib.Path
+) -> None:
+    with world.node.entered():
+        host = Host(Canonical(), Links(tmp_path), tmp_path / "state")
+        before = world.node.run("ip addr; ip route; nft list ruleset")
+        planned = dataclasses.replace(PLAN, proxies={})
+        host.bring(planned)
+        filters = world.node.run("nft --stateless list ruleset")
+        host.leave(planned)
+        assert "inet 10.100.0.1/24" in world.node.run("ip addr show br-home")
+        assert world.node.run("nft --stateless list ruleset") == filters
+        host.leave(NOTHING)
+    assert world.node.run("ip addr; ip route; nft list ruleset") == before
+
+
+def test_an_agent_that_ends_leaves_a_bridge_with_a_pod_on_it(
+    world: World, host: Host, new_namespace: Callable[[str], Namespace]
+) -> None:
+    host.bring(PLAN)
+    station(world, new_namespace, "10.100.0.10")
+    host.leave(NOTHING)
+    filters = world.node.run("nft list ruleset")
+    assert 'iifname "br-home" counter name "dropped_input" drop' in filters
+    assert '"port10" . 02:76:0a:64:00:0a . 10.100.0.10' in filters
+
+
 def test_a_bridge_stays_filtered_while_a_pod_is_on_it_though_its_vpn_is_gone(
     world: World, host: Host
 ) -> None:

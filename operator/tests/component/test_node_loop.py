@@ -2,19 +2,22 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import cgroups
 import kube_server
 import namespaces
+import nodeworld
 import pytest
 from nodeworld import CLUSTER, TestPod, World
 
 from piavpn import kube
 from piavpn.node.attach import Attacher
 from piavpn.node.canonical import Canonical
-from piavpn.node.host import Host
+from piavpn.node.decide import NodePlan
+from piavpn.node.host import REMOVAL_SECONDS, Host
 from piavpn.node.links import Links
 from piavpn.node.loop import Loop
 from piavpn.node.pods import Pods
@@ -32,7 +35,9 @@ NETWORK = {
 class Agent:
     """The agent's loop on a node, and the API that it sees."""
 
-    def __init__(self, world: World, api: kube_server.Api, state: pathlib.Path) -> None:
+    def __init__(
+        self, world: World, api: kube_server.Api, state: pathlib.Path, removal_seconds: float
+    ) -> None:
         self.world = world
         self._api = api
         self._cgroups = contextlib.ExitStack()
@@ -40,7 +45,7 @@ class Agent:
         self._view = View(node="n1", namespace="piavpn-system", cluster_cidrs=CLUSTER)
         self._reporter = Reporter(api.cluster(), self._view.resources, "n1")
         known, wireguard = Canonical(), Links(state)
-        host = Host(known, wireguard, state, removal_seconds=0)
+        host = Host(known, wireguard, state, removal_seconds=removal_seconds)
         pods = Pods(Attacher(known, wireguard))
         self._loop = Loop(self._view, host, pods, self._reporter, "n1")
         api.put(
@@ -55,13 +60,27 @@ class Agent:
 
     def make_pass(self) -> None:
         """Let the agent see the API as it is, make a pass and write its reports."""
-        self._see(self._view.vpns, kube.PIA_VPNS)
-        self._see(self._view.services, kube.VPN_SERVICE_CONTAINERS)
-        self._see(self._view.service_pods, kube.PODS)
+        self.see_all()
         with self.world.node.entered():
             self._loop.make_pass()
         # The API server of this test is not in the node's namespace.
         self._reporter.write()
+
+    def end(self) -> None:
+        """End the agent, as SIGTERM does."""
+        stop = threading.Event()
+        stop.set()
+        with self.world.node.entered():
+            self._loop.run(stop)
+
+    def see_all(self) -> None:
+        """Let the agent see the API as it is, all of it."""
+        self._see(self._view.vpns, kube.PIA_VPNS)
+        self._see(self._view.services, kube.VPN_SERVICE_CONTAINERS)
+        self._see(self._view.service_pods, kube.PODS)
+        view = self._view
+        for shelf in (view.vpns, view.services, view.service_pods, view.gateway_pods, view.configs):
+            shelf.take("SYNCED", {})
 
     def schedule(self, pod: TestPod) -> None:
         """Have a pod of the app here whose sandbox that is."""
@@ -111,9 +130,16 @@ def api() -> Iterator[kube_server.Api]:
 @pytest.fixture
 def agent(world: World, api: kube_server.Api, tmp_path: pathlib.Path) -> Iterator[Agent]:
     namespaces.cni_plugins()
-    made = Agent(world, api, tmp_path)
-    yield made
-    made.close()
+    with contextlib.closing(Agent(world, api, tmp_path, removal_seconds=0)) as made:
+        yield made
+
+
+@pytest.fixture
+def patient_agent(world: World, api: kube_server.Api, tmp_path: pathlib.Path) -> Iterator[Agent]:
+    """An agent that keeps a bridge without pods for a while, as it does outside of tests."""
+    namespaces.cni_plugins()
+    with contextlib.closing(Agent(world, api, tmp_path, REMOVAL_SECONDS)) as made:
+        yield made
 
 
 def test_a_pod_is_attached_as_soon_as_it_has_a_sandbox(agent: Agent) -> None:
@@ -206,3 +232,43 @@ def test_when_the_pod_goes_nothing_is_left(agent: Agent, api: kube_server.Api) -
     agent.make_pass()
     assert agent.confined() == ("False", "NoPod")
     assert agent.world.node.run("ip addr show type bridge; nft list ruleset") == before
+
+
+def test_an_agent_that_ends_after_the_last_pod_leaves_nothing(
+    patient_agent: Agent, api: kube_server.Api
+) -> None:
+    agent = patient_agent
+    before = agent.world.node.run("ip addr show type bridge; nft list ruleset")
+    pod = agent.world.pod()
+    agent.schedule(pod)
+    agent.run_in_pod(pod, pod.seen.uid)
+    agent.make_pass()
+    pod.run("ip link del vpn0")
+    api.remove(kube.PODS, "app-0", "media")
+    agent.make_pass()
+    # The control: while the agent goes on, the bridge is kept for the next pod.
+    assert "br-home" in agent.world.node.run("ip addr show type bridge")
+    agent.end()
+    assert agent.world.node.run("ip addr show type bridge; nft list ruleset") == before
+
+
+def test_an_agent_that_ends_under_a_pod_leaves_all_that_the_pod_needs(agent: Agent) -> None:
+    pod = agent.world.pod()
+    agent.schedule(pod)
+    agent.run_in_pod(pod, pod.seen.uid)
+    agent.make_pass()
+    shown = "ip rule; ip route show table all; nft --stateless list ruleset"
+    before = agent.world.node.run(shown), pod.run(shown)
+    agent.end()
+    assert (agent.world.node.run(shown), pod.run(shown)) == before
+
+
+def test_an_agent_that_ends_before_it_knows_the_pods_removes_nothing(
+    world: World, api: kube_server.Api, tmp_path: pathlib.Path
+) -> None:
+    host = Host(Canonical(), Links(tmp_path), tmp_path)
+    with world.node.entered():
+        host.bring(NodePlan({"home": nodeworld.NETWORK}, proxies={}, pods={}))
+    with contextlib.closing(Agent(world, api, tmp_path, removal_seconds=0)) as blind:
+        blind.end()
+    assert "br-home" in world.node.run("ip addr show type bridge")
