@@ -23,7 +23,7 @@ debian_base() {
 }
 
 make_debian_base() {
-  command -v mmdebstrap >/dev/null || install_packages mmdebstrap
+  require_programs mmdebstrap
   require_root "making a Debian root file system"
   say "making a Debian 12 root file system; log: $STATE/logs/debian.log"
   local archive="$STATE/debian.tar"

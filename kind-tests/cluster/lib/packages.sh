@@ -1,21 +1,44 @@
-# Debian packages that the machine lacks.
+# Programs and Debian packages that the machine lacks.
 # shellcheck shell=bash
 
 require_root() { # WHAT FOR
   [[ $EUID -eq 0 ]] || die "$1 needs root: run this as root, or install it yourself first"
 }
 
-install_packages() { # PACKAGE...
-  command -v apt-get >/dev/null || die "$* missing and this is no Debian: install them first"
-  require_root "installing $*"
-  say "installing Debian packages: $*"
-  without_starting_services logged "$STATE/logs/apt.log" apt_install "$@"
+# Installs what brings the COMMANDs that are missing; the PACKAGE is named where its name differs.
+require_programs() { # COMMAND[:PACKAGE]...
+  local entry missing=()
+  for entry in "$@"; do
+    command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
+  done
+  ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 }
 
-apt_install() {
+install_packages() { # PACKAGE...
+  command -v apt-get >/dev/null || die "missing and this is no Debian: install what brings $*"
+  [[ $EUID -eq 0 ]] || die "missing: run this as root, or: sudo apt-get install $*"
+  say "installing Debian packages: $*"
+  one_at_a_time packages without_starting_services logged "$STATE/logs/apt.log" apt_install "$@"
+}
+
+# An update that fails in part, for one source of several, can still do: the installation tells.
+apt_install() { # PACKAGE...
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update -q
-  apt-get install -y -q --no-install-recommends "$@"
+  apt-get update -q || true
+  # Neither curl's package nor pip or Go brings the authorities that they ask for.
+  [[ -s /etc/ssl/certs/ca-certificates.crt ]] || set -- ca-certificates "$@"
+  apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
+}
+
+# Runs COMMAND while no other script runs one under the same NAME.
+one_at_a_time() { # NAME COMMAND...
+  local lock name="$1"
+  shift
+  mkdir -p "$STATE"
+  exec {lock}>"$STATE/$name.lock"
+  flock "$lock"
+  "$@"
+  exec {lock}>&-
 }
 
 # A package that brings a service would start it; policy-rc.d is Debian's way to say no.

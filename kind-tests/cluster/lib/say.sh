@@ -10,12 +10,13 @@ die() {
   exit 1
 }
 
-# Runs a long, chatty command with its output in a log; shows the end of it on failure.
+# Runs a long, chatty command with its output at the end of a log; shows the last of it on failure.
 logged() { # LOG COMMAND...
   local log="$1"
   shift
   mkdir -p "$(dirname "$log")"
-  if ! "$@" >"$log" 2>&1; then
+  printf '== %(%F %T)T %s\n' -1 "$*" >>"$log"
+  if ! "$@" >>"$log" 2>&1; then
     tail -n 25 "$log" >&2
     die "'$*' failed; all of its output is in $log"
   fi

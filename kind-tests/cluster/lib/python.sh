@@ -1,0 +1,29 @@
+# Python environments of our own: Debian's python3 comes without pip, and may not install packages.
+# shellcheck shell=bash
+
+# The one that fetches and builds wheels.
+WHEEL_BUILDER="$STATE/wheel-builder"
+
+# Runs pip of the environment that fetches and builds wheels.
+builders_pip() { # ARGUMENT...
+  "$WHEEL_BUILDER/bin/python" -m pip "$@"
+}
+
+# Has to come before builders_pip.
+make_wheel_builder() {
+  one_at_a_time wheel-builder make_environment_once "$WHEEL_BUILDER"
+}
+
+make_environment_once() { # FOLDER
+  [[ -x $1/bin/pip ]] || make_environment "$1"
+}
+
+# Makes a new environment in FOLDER, in place of what is there.
+make_environment() { # FOLDER
+  can_make_environments || install_packages python3 python3-venv
+  logged "$STATE/logs/python-environments.log" python3 -m venv --clear "$1"
+}
+
+can_make_environments() {
+  python3 -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
