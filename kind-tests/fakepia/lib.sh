@@ -17,8 +17,9 @@ fakepia_address() {
 }
 
 on_every_node() { # COMMAND...
-  local node
-  for node in $(node_containers); do
+  local node nodes
+  nodes=$(node_containers)
+  for node in $nodes; do
     docker exec "$node" "$@"
   done
 }

@@ -1,6 +1,9 @@
 # Everything the commands of this folder are made of. Source it; it changes nothing by itself but
-# where the shell that sources it looks for programs.
+# how the shell that sources it treats failures, and where that looks for programs.
 # shellcheck shell=bash
+
+# Without it a failure inside of $(function) would be passed over.
+shopt -s inherit_errexit
 
 CLUSTER_FOLDER="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
