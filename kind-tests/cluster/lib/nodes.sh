@@ -6,6 +6,17 @@ cluster_is_foreign() {
   [[ -n ${PIAVPN_KUBECONFIG:-} ]]
 }
 
+# Tests and demo install the operator, and make and delete namespaces: nobody's cluster by mistake.
+require_offered_cluster() {
+  local context
+  command -v kubectl >/dev/null || die "kubectl is missing: install it to use a cluster that exists"
+  context=$(kubectl config current-context)
+  [[ ",${PIAVPN_TEST_CONTEXTS:-}," == *",$context,"* ]] ||
+    die "context '$context' is not in PIAVPN_TEST_CONTEXTS; add it if the tests may use that cluster"
+  [[ -n ${PIAVPN_IMAGE:-} ]] ||
+    die "PIAVPN_IMAGE must name an image that the cluster can pull; operator/build-image builds one"
+}
+
 require_cluster() {
   if ! engine_answers || [[ -z $(node_containers) ]]; then
     die "there is no cluster '$PIAVPN_CLUSTER'; make it with kind-tests/cluster/up"
