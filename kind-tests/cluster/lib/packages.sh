@@ -15,8 +15,8 @@ require_programs() { # COMMAND[:PACKAGE]...
 }
 
 install_packages() { # PACKAGE...
-  command -v apt-get >/dev/null || die "missing and this is no Debian: install what brings $*"
-  [[ $EUID -eq 0 ]] || die "missing: run this as root, or: sudo apt-get install $*"
+  command -v apt-get >/dev/null || die "programs are missing, and this is no Debian: first install what brings $*"
+  [[ $EUID -eq 0 ]] || die "programs are missing: run this as root, or first: apt-get install $*"
   say "installing Debian packages: $*"
   one_at_a_time packages without_starting_services logged "$STATE/logs/apt.log" apt_install "$@"
 }
