@@ -1,4 +1,4 @@
-"""The Internet's services: they tell who is asking, echo, and know names."""
+"""The Internet's services: they tell who is asking, echo, know names, and take or give bytes."""
 
 import contextlib
 import datetime as dt
@@ -9,6 +9,10 @@ from fakepia import names, namespaces, sockets, web, world
 HTTP_PORT = 80
 ECHO_PORT = 7
 UDP_WHOAMI_PORT = 9
+DISCARD_PORT = 9
+GENERATE_PORT = 19
+
+_BLOCK_BYTES = 1 << 17
 
 
 def start(namespace: namespaces.Namespace) -> None:
@@ -21,6 +25,8 @@ def start(namespace: namespaces.Namespace) -> None:
     """
     web.serve(namespace.listen("0.0.0.0", HTTP_PORT), who_am_i)
     sockets.serve_tcp(namespace.listen("0.0.0.0", ECHO_PORT), _echo_stream)
+    sockets.serve_tcp(namespace.listen("0.0.0.0", DISCARD_PORT), _discard_stream)
+    sockets.serve_tcp(namespace.listen("0.0.0.0", GENERATE_PORT), _generate_stream)
     sockets.serve_udp(namespace.bind_udp(world.WHOAMI, ECHO_PORT), lambda payload, _: payload)
     sockets.serve_udp(
         namespace.bind_udp(world.WHOAMI, UDP_WHOAMI_PORT), lambda _, client: client.encode()
@@ -63,3 +69,18 @@ def dial(
 def _echo_stream(connection: socket.socket, _: str) -> None:
     while chunk := connection.recv(65535):
         connection.sendall(chunk)
+
+
+def _discard_stream(connection: socket.socket, _: str) -> None:
+    """Discard what comes (RFC 863), and beyond that tell at its end how many bytes it was."""
+    block, total = bytearray(_BLOCK_BYTES), 0
+    while count := connection.recv_into(block):
+        total += count
+    connection.sendall(f"{total}\n".encode())
+
+
+def _generate_stream(connection: socket.socket, _: str) -> None:
+    """Send, as RFC 864 has it, until the client goes: then sending fails."""
+    block = bytes(_BLOCK_BYTES)
+    while True:
+        connection.sendall(block)

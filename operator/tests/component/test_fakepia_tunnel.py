@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -55,6 +56,28 @@ def test_the_internet_sees_a_tunnels_user_at_the_servers_address(
     assert peer.latest_handshake is not None
     assert peer.received_bytes > 0
     assert pia.control.leaks() == client.Leaks(packets=0, leaks=())
+
+
+def test_the_internet_takes_bytes_and_tells_how_many(computer: Computer) -> None:
+    with (
+        computer.tunnel(world.ZURICH401),
+        computer.namespace.entered(),
+        socket.create_connection(("198.18.200.1", 9), timeout=5) as connection,
+    ):
+        connection.sendall(bytes(1_000_000))
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(100) == b"1000000\n"
+
+
+def test_the_internet_gives_bytes_as_long_as_they_are_taken(computer: Computer) -> None:
+    with (
+        computer.tunnel(world.ZURICH401),
+        computer.namespace.entered(),
+        socket.create_connection(("198.18.200.1", 19), timeout=5) as connection,
+        connection.makefile("rb") as given,
+    ):
+        assert given.read(1_000_000) == bytes(1_000_000)
+        assert given.read(1_000_000) == bytes(1_000_000)
 
 
 def test_the_filtering_resolver_has_no_address_for_advertisers(computer: Computer) -> None:
