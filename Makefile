@@ -32,6 +32,10 @@ component: .venv/ready ## The parts in real network namespaces; needs root.
 kind: .venv/ready ## The promises, on a real cluster.
 	kind-tests/run
 
+.PHONY: bench
+bench: .venv/ready ## Measure starts, outages, throughput and memory on the kind cluster.
+	kind-tests/bench/run
+
 .PHONY: format
 format: .venv/ready ## Format the Python sources.
 	$(PYTHON) -m ruff check --fix-only .

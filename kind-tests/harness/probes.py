@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 from harness import kubectl, manifests
 
@@ -96,11 +97,11 @@ class Tunnel:
 
 
 @contextlib.contextmanager
-def tunnel(name: str, *, location: str) -> Iterator[Tunnel]:
-    """Make a tunnel and pods, and remove them."""
+def tunnel(name: str, *, location: str, **spec: Any) -> Iterator[Tunnel]:
+    """Make a tunnel, with more of its `spec` where given, and pods, and remove them."""
     namespace = f"test-{name}"
     secret = manifests.credentials(f"test-{name}")
-    vpn = manifests.pia_vpn(name, secret=f"test-{name}", location=location)
+    vpn = manifests.pia_vpn(name, secret=f"test-{name}", location=location, **spec)
     app = manifests.app("probe", namespace, name)
     room = manifests.namespace(namespace)
     try:

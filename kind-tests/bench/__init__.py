@@ -1,0 +1,1 @@
+"""How fast it is, how small, and whether anything leaks meanwhile: measured on the kind cluster."""

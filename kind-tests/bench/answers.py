@@ -1,0 +1,94 @@
+"""An app that asks the Internet ten times a second, and how long it goes without an answer."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+
+from harness import probes
+
+# Each question is a connection of its own, as those of an app that tries again. Printing ends it:
+# when nobody reads any more, the pipe is broken.
+_ASK = """
+import socket, time
+while True:
+    asked = time.time()
+    try:
+        with socket.socket(type=socket.SOCK_DGRAM) as s:
+            s.settimeout({period})
+            s.connect(({host!r}, 9))
+            s.send(b"who am I?")
+            print("answered", s.recv(100).decode(), time.time(), flush=True)
+    except OSError as e:
+        if isinstance(e, BrokenPipeError): raise SystemExit
+        print("failed", e, flush=True)
+    time.sleep(max(0, asked + {period} - time.time()))
+"""
+_PERIOD_SECONDS = 0.1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer: when it came, by the machine's clock, and the address that the Internet saw."""
+
+    time: float
+    address: str
+
+
+class Asking:
+    """What is answered to a pod that asks and asks."""
+
+    def __init__(self) -> None:
+        self._answers: list[Answer] = []
+
+    def note(self, line: str) -> None:
+        """Take what the pod printed."""
+        kind, *rest = line.split()
+        if kind == "answered":
+            address, time = rest
+            self._answers.append(Answer(float(time), address))
+
+    def after(self, since: float) -> list[Answer]:
+        """Return the answers that came after that time so far."""
+        return [answer for answer in tuple(self._answers) if answer.time > since]
+
+
+@contextlib.contextmanager
+def asking(pod: probes.Pod) -> Iterator[Asking]:
+    """Have a pod ask for the time of a block."""
+    code = _ASK.format(host=probes.WHO_AM_I, period=_PERIOD_SECONDS)
+    with subprocess.Popen(
+        ("kubectl", "exec", "-n", pod.namespace, pod.name, "-c", pod.container, "--",
+         "python3", "-c", code),
+        stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        seen = Asking()
+        reader = threading.Thread(target=_read, args=(process, seen), daemon=True)
+        reader.start()
+        try:
+            yield seen
+        finally:
+            process.terminate()
+            reader.join()
+
+
+def until_the_end_of_silence(since: float, answers: Sequence[Answer]) -> float:
+    """Return the seconds from a fault to the end of the longest silence after it.
+
+    Args:
+        since: time of the fault.
+        answers: those after it, one at least, in their order.
+    """
+    times = [since, *(answer.time for answer in answers)]
+    _, end = max(itertools.pairwise(times), key=lambda gap: gap[1] - gap[0])
+    return end - since
+
+
+def _read(process: subprocess.Popen[str], seen: Asking) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        seen.note(line)

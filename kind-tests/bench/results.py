@@ -1,0 +1,108 @@
+"""What was measured, against its bar. Pure: numbers in, texts and documents out."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+_DIGITS = {"s": 2, "": 2, "MiB": 0, "Mbit/s": 0}
+"""How many decimals a unit's numbers have in the table; a ratio has no unit."""
+_HEADINGS = ("measured", "rounds", "median", "p95", "bar", "met")
+
+
+class Statistic(enum.StrEnum):
+    """Which number of a measurement a bar is for."""
+
+    MEDIAN = "median"
+    P95 = "p95"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bar:
+    """What a measurement must not exceed, or must reach where more is better; in its unit."""
+
+    limit: float
+    statistic: Statistic = Statistic.P95
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measurement:
+    """The samples of one quantity, in a unit of `_DIGITS`.
+
+    `rounds` are those that they come from: as many as samples, but where a sample sums up several.
+    """
+
+    what: str
+    unit: str
+    samples: tuple[float, ...]
+    bar: Bar | None = None
+    more_is_better: bool = False
+    rounds: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.rounds:
+            object.__setattr__(self, "rounds", len(self.samples))
+
+    @property
+    def median(self) -> float:
+        """The median of the samples."""
+        return statistics.median(self.samples)
+
+    @property
+    def p95(self) -> float:
+        """The sample that 95 % of them are as good as, or better: with few of them, the worst."""
+        best_first = sorted(self.samples, reverse=self.more_is_better)
+        return best_first[math.ceil(0.95 * len(best_first)) - 1]
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the bar is reached; None without a bar."""
+        if self.bar is None:
+            return None
+        value = self.median if self.bar.statistic is Statistic.MEDIAN else self.p95
+        return value >= self.bar.limit if self.more_is_better else value <= self.bar.limit
+
+
+def table(measurements: Sequence[Measurement]) -> str:
+    """Return the measurements as a Markdown table."""
+    rows = [_HEADINGS, *(_cells(one) for one in measurements)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines) + "\n"
+
+
+def document(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """Return the measurements as JSON has them, samples included."""
+    return [
+        dataclasses.asdict(one) | {"median": one.median, "p95": one.p95, "met": one.met}
+        for one in measurements
+    ]
+
+
+def _cells(one: Measurement) -> tuple[str, ...]:
+    met = {None: "", True: "yes", False: "no"}[one.met]
+    return (
+        one.what,
+        str(one.rounds),
+        _number(one.median, one.unit),
+        _number(one.p95, one.unit) if len(one.samples) > 1 else "",
+        "" if one.bar is None else _bar(one.bar, one),
+        met,
+    )
+
+
+def _bar(bar: Bar, one: Measurement) -> str:
+    sign = "≥" if one.more_is_better else "≤"
+    return f"{bar.statistic} {sign} {bar.limit:g} {one.unit}".strip()
+
+
+def _number(value: float, unit: str) -> str:
+    return f"{value:.{_DIGITS[unit]}f} {unit}".strip()

@@ -1,0 +1,105 @@
+"""What `make bench` makes of its samples."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.answers import Answer, Asking, until_the_end_of_silence
+from bench.results import Bar, Measurement, Statistic, document, table
+
+TWENTY = tuple(float(number) for number in range(1, 21))
+
+
+def test_p95_is_the_sample_that_95_of_100_are_as_good_as() -> None:
+    assert Measurement("start", "s", TWENTY).p95 == 19.0
+    assert Measurement("ratio", "", TWENTY, more_is_better=True).p95 == 2.0
+
+
+def test_p95_of_few_samples_is_the_worst() -> None:
+    assert Measurement("start", "s", (2.0, 3.0, 1.0)).p95 == 3.0
+    assert Measurement("ratio", "", (0.9, 0.8, 1.0), more_is_better=True).p95 == 0.8
+
+
+@pytest.mark.parametrize(
+    ("bar", "met"),
+    [
+        (None, None),
+        (Bar(3), True),
+        (Bar(2.9), False),
+        (Bar(2, Statistic.MEDIAN), True),
+        (Bar(1.9, Statistic.MEDIAN), False),
+    ],
+)
+def test_a_bar_is_the_most_that_median_or_p95_may_be(
+    bar: Bar | None,
+    met: bool | None,  # noqa: FBT001
+) -> None:
+    assert Measurement("start", "s", (2.0, 3.0, 1.0), bar).met is met
+
+
+@pytest.mark.parametrize(
+    ("bar", "met"),
+    [
+        (Bar(1), True),
+        (Bar(1.1), False),
+        (Bar(2, Statistic.MEDIAN), True),
+        (Bar(2.1, Statistic.MEDIAN), False),
+    ],
+)
+def test_a_bar_is_the_least_where_more_is_better(bar: Bar, met: bool) -> None:  # noqa: FBT001
+    assert Measurement("ratio", "", (2.0, 3.0, 1.0), bar, more_is_better=True).met is met
+
+
+def test_the_table_is_markdown_with_aligned_columns() -> None:
+    median = Statistic.MEDIAN
+    assert table(
+        [
+            Measurement("server dead", "s", (7.014, 6.0), Bar(15)),
+            Measurement("ratio", "", (0.9, 0.91, 0.99), Bar(0.95, median), more_is_better=True),
+            Measurement("difference", "s", (0.1,), Bar(0.2, median), rounds=8),
+            Measurement("upload", "Mbit/s", (801.6, 799.0), more_is_better=True),
+        ]
+    ) == (
+        "| measured    | rounds | median     | p95        | bar            | met |\n"
+        "|-------------|--------|------------|------------|----------------|-----|\n"
+        "| server dead | 2      | 6.51 s     | 7.01 s     | p95 ≤ 15 s     | yes |\n"
+        "| ratio       | 3      | 0.91       | 0.90       | median ≥ 0.95  | no  |\n"
+        "| difference  | 8      | 0.10 s     |            | median ≤ 0.2 s | yes |\n"
+        "| upload      | 2      | 800 Mbit/s | 799 Mbit/s |                |     |\n"
+    )
+
+
+def test_the_document_has_every_sample() -> None:
+    assert document([Measurement("server dead", "s", (7.0, 6.0), Bar(15))]) == [
+        {
+            "what": "server dead",
+            "unit": "s",
+            "samples": (7.0, 6.0),
+            "bar": {"limit": 15, "statistic": "p95"},
+            "more_is_better": False,
+            "rounds": 2,
+            "median": 6.5,
+            "p95": 7.0,
+            "met": True,
+        }
+    ]
+
+
+def test_an_outage_lasts_until_the_end_of_the_longest_silence() -> None:
+    answers = [Answer(time, "198.18.11.1") for time in (100.1, 100.2, 106.5, 106.6, 106.8)]
+
+    assert until_the_end_of_silence(100.0, answers) == pytest.approx(6.5)
+
+
+def test_an_outage_that_begins_at_once_lasts_until_the_first_answer() -> None:
+    answers = [Answer(time, "198.18.11.2") for time in (104.0, 104.1)]
+
+    assert until_the_end_of_silence(100.0, answers) == pytest.approx(4.0)
+
+
+def test_what_an_asking_pod_prints_is_read() -> None:
+    asking = Asking()
+    for line in ("answered 198.18.11.1 99.5", "failed timed out", "answered 198.18.11.2 103.25"):
+        asking.note(line)
+
+    assert asking.after(100.0) == [Answer(103.25, "198.18.11.2")]
