@@ -118,7 +118,11 @@ class Host:
             vpn for vpn, seen in present.items() if vpn not in plan.networks and not seen.ports
         }
         self._unused_since = {vpn: self._unused_since.get(vpn, now) for vpn in unused}
-        return {vpn for vpn, since in self._unused_since.items() if now - since >= kept_seconds}
+        return {
+            vpn
+            for vpn, since in self._unused_since.items()
+            if now - since >= kept_seconds or _is_in_the_way(present[vpn], plan)
+        }
 
     def _remove(self, seen: bridge.Present) -> None:
         passage.close(seen.name)
@@ -164,3 +168,11 @@ class Host:
         except (ProxyError, OSError) as error:
             return Problem(reasons.PROXY_FAILED, str(error))
         return None
+
+
+def _is_in_the_way(unused: bridge.Present, plan: NodePlan) -> bool:
+    """Tell whether another VPN has been given the subnet since."""
+    host = unused.host
+    return host is not None and any(
+        network.subnet.overlaps(host.network) for network in plan.networks.values()
+    )

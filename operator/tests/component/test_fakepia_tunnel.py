@@ -133,7 +133,7 @@ def test_what_reaches_the_internet_without_a_tunnel_is_a_leak_and_is_answered(
     assert computer.resolve("whoami.test", "TXT", "198.18.200.1") == [f'"{computer.address}"']
     assert computer.who_am_i() == computer.address
     assert computer.curl("http://203.0.113.7/").body.strip() == computer.address
-    computer.curl("--insecure", f"https://{world.ZURICH401.address}:443/", seconds=1)
+    computer.curl("--insecure", f"https://{world.ZURICH401.address}:443/", seconds=0.5)
 
     leaks = pia.control.leaks(marker)
     assert _kinds(leaks) == {

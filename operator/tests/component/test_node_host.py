@@ -98,6 +98,20 @@ def test_the_node_is_set_up_and_a_second_time_changes_nothing(world: World, host
     assert world.node.run("ip addr; ip route; nft list ruleset") == before
 
 
+def test_a_subnet_that_another_vpn_was_given_is_free_for_it_at_once(
+    world: World, tmp_path: pathlib.Path
+) -> None:
+    other = dataclasses.replace(NETWORK, vpn="other", bridge="br-other")
+    with world.node.entered():
+        host = Host(Canonical(), Links(tmp_path), tmp_path / "state", removal_seconds=3600)
+        assert host.bring(dataclasses.replace(PLAN, proxies={})) == Problems()
+        assert host.bring(NodePlan(networks={"other": other}, proxies={}, pods={})) == Problems()
+        host.stop()
+    links = world.node.run("ip -brief link")
+    assert "br-other" in links
+    assert "br-home" not in links
+
+
 def test_the_gateway_alone_gets_through_the_proxy_and_to_its_servers_alone(
     world: World, host: Host, new_namespace: Callable[[str], Namespace]
 ) -> None:
