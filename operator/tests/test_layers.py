@@ -41,6 +41,7 @@ MUST_BE_PURE = (
     "piavpn.node.hostfilter",
     "piavpn.node.lock",
     "piavpn.node.model",
+    "piavpn.node.outlet",
     "piavpn.node.reasons",
     "piavpn.pia.errors",
     "piavpn.pia.locations",

@@ -46,7 +46,8 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
         (PIAVPN, "vpnservicecontainers"): {"list", "watch"},  # view
         (PIAVPN, "piavpns/status"): {"patch"},  # report
         (PIAVPN, "vpnservicecontainers/status"): {"patch"},  # report
-        ("", "pods"): {"list", "watch"},  # view; report
+        ("", "pods"): {"list", "watch", "delete"},  # view; report; outbox
+        ("", "events"): {"create"},  # outbox
         ("", "nodes"): {"list", "watch"},  # view
         ("networking.k8s.io", "servicecidrs"): {"list", "watch"},  # view
     },

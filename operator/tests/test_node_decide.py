@@ -9,18 +9,21 @@ from piavpn.api import types
 from piavpn.api.gateway_config import Server
 from piavpn.net.routing import Route
 from piavpn.node import decide, lock
-from piavpn.node.decide import NodePlan, Problem, Snapshot, Step
+from piavpn.node.decide import NodePlan, Problem, Snapshot, Step, Verified
 from piavpn.node.model import (
     BridgeLink,
     ClusterLink,
     Network,
+    NodeEnd,
     Owner,
     Pod,
     PodPlan,
     PodState,
     Role,
 )
+from piavpn.node.outlet import Inside
 
+NODES = (IPv4Address("192.0.2.7"),)
 CLUSTER = (IPv4Network("10.96.0.0/12"), IPv4Network("10.244.0.0/16"))
 HOME = types.PiaVpn(
     name="home",
@@ -61,6 +64,7 @@ SNAPSHOT = Snapshot(
     servers={"home": (SERVER,)},
     cluster=CLUSTER,
     services={Owner("app", "media"): IPv4Address("10.100.0.10")},
+    nodes=NODES,
 )
 
 
@@ -72,12 +76,13 @@ def test_a_vpn_with_its_gateway_here_gets_bridge_proxy_and_pods() -> None:
             "g": PodPlan(Role.GATEWAY, NETWORK, IPv4Address("10.100.0.2"), CLUSTER),
             "a": PodPlan(Role.SERVICE, NETWORK, IPv4Address("10.100.0.10"), CLUSTER),
         },
+        inside=Inside(CLUSTER, NODES),
     )
 
 
 def test_a_vpn_without_a_pod_here_gets_nothing() -> None:
     empty = dataclasses.replace(SNAPSHOT, pods=())
-    assert decide.node_plan(empty, 1380) == NodePlan({}, {}, {})
+    assert decide.node_plan(empty, 1380) == NodePlan({}, {}, {}, Inside(CLUSTER, NODES))
 
 
 def test_a_service_without_its_gateway_here_gets_a_bridge_and_no_proxy() -> None:
@@ -177,6 +182,8 @@ UNTOUCHED = PodState(
     rules=frozenset(),
     ways_out=frozenset({Route(via=LINK.next_hop, dev="eth0")}),
     tunnels=frozenset(),
+    outlet=NodeEnd(index=7, name="veth5", peer=2, alias=""),
+    cut_off=False,
 )
 SETTLED = PodState(
     cluster_link=LINK,
@@ -194,6 +201,8 @@ SETTLED = PodState(
     rules=frozenset(lock.rules(LINK)),
     ways_out=frozenset(),
     tunnels=frozenset(),
+    outlet=NodeEnd(index=7, name="veth5", peer=2, alias="piavpn.dev/cluster-link/10.244.0.5"),
+    cut_off=False,
 )
 
 
@@ -201,6 +210,7 @@ def test_the_lock_comes_before_everything_else() -> None:
     assert decide.steps(PLAN, LINK, UNTOUCHED, "intact") == (
         Step.LOCK,
         Step.SYSCTLS,
+        Step.OUTLET,
         Step.ATTACH,
         Step.ROUTES,
     )
@@ -245,3 +255,46 @@ def test_routes_lead_out_unless_they_stay_within_the_cluster() -> None:
     next_hop = Route(IPv4Network("169.254.1.1/32"), dev="eth0")
     others = (default, default_to_link, lan, pods, next_hop)
     assert decide.ways_out(others, CLUSTER) == (default, default_to_link, lan)
+
+
+VERIFIED = Verified(PLAN, LINK, "intact")
+
+
+def test_what_was_verified_and_is_so_still_is_not_damaged() -> None:
+    assert decide.damage(VERIFIED, SETTLED) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"lock": None}, "the lock is gone"),
+        ({"lock": "other"}, "the lock was changed"),
+        ({"bridge_link": None}, "the link to the bridge is gone"),
+        (
+            {"ways_out": frozenset({Route(via=LINK.next_hop, dev="eth0")})},
+            "a route to 0.0.0.0/0 was added on eth0",
+        ),
+        ({"routes": frozenset()}, "routes or routing rules were changed"),
+        ({"rules": frozenset()}, "routes or routing rules were changed"),
+    ],
+)
+def test_damage_is_named(change: dict[str, object], told: str) -> None:
+    assert decide.damage(VERIFIED, dataclasses.replace(SETTLED, **change)) == (told,)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sysctls": {"net/ipv4/conf/all/rp_filter": "2"}},
+        {"outlet": NodeEnd(index=7, name="veth5", peer=2, alias="")},
+    ],
+)
+def test_what_opens_no_way_out_is_repaired_and_no_damage(change: dict[str, object]) -> None:
+    changed = dataclasses.replace(SETTLED, **change)
+    assert decide.damage(VERIFIED, changed) == ()
+    assert len(decide.steps(PLAN, LINK, changed, "intact")) == 1
+
+
+def test_an_outdated_lock_is_no_damage_but_is_replaced() -> None:
+    assert decide.damage(VERIFIED, SETTLED) == ()
+    assert decide.steps(PLAN, LINK, SETTLED, "of a new version") == (Step.LOCK,)

@@ -71,7 +71,26 @@ def test_an_address_that_is_none_is_no_address() -> None:
 def test_a_nodes_pod_cidrs_are_its_ipv4_ones(
     spec: dict[str, Any], cidrs: tuple[IPv4Network, ...]
 ) -> None:
-    assert view.read_pod_cidrs({"spec": spec}) == cidrs
+    assert view.read_node({"spec": spec}).pod_cidrs == cidrs
+
+
+def test_a_nodes_own_addresses_are_its_internal_ipv4_ones() -> None:
+    addresses = [
+        {"type": "InternalIP", "address": "192.168.1.4"},
+        {"type": "InternalIP", "address": "fd00::4"},
+        {"type": "ExternalIP", "address": "203.0.113.4"},
+        {"type": "Hostname", "address": "box"},
+    ]
+    body = {"spec": {}, "status": {"addresses": addresses}}
+    assert view.read_node(body).addresses == (IPv4Address("192.168.1.4"),)
+
+
+def test_a_pod_that_is_being_deleted_is_known_to_be() -> None:
+    body = pod(SERVICE)
+    body["metadata"]["deletionTimestamp"] = "2026-11-23T11:00:00Z"
+    seen = view.read_service_pod(body)
+    assert seen is not None
+    assert seen.pod.ending
 
 
 def cidr(uid: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -80,9 +99,9 @@ def cidr(uid: str, body: dict[str, Any]) -> dict[str, Any]:
 
 def test_half_of_the_clusters_addresses_are_no_answer() -> None:
     seen = view.View(node="n1", namespace="piavpn-system")
-    seen.pod_cidrs.take("ADDED", cidr("n1", {"podCIDRs": ["10.244.0.0/24"]}))
-    seen.pod_cidrs.take("ADDED", cidr("n2", {"podCIDRs": ["10.244.1.0/24"]}))
-    seen.pod_cidrs.take("SYNCED", {})
+    seen.nodes.take("ADDED", cidr("n1", {"podCIDRs": ["10.244.0.0/24"]}))
+    seen.nodes.take("ADDED", cidr("n2", {"podCIDRs": ["10.244.1.0/24"]}))
+    seen.nodes.take("SYNCED", {})
     assert seen.snapshot().cluster == ()
     seen.service_cidrs.take("ADDED", cidr("kubernetes", {"cidrs": ["10.96.0.0/12", "fd00::/112"]}))
     seen.service_cidrs.take("SYNCED", {})
@@ -93,11 +112,11 @@ def test_lists_that_are_still_being_read_are_no_answer() -> None:
     seen = view.View(node="n1", namespace="piavpn-system")
     seen.service_cidrs.take("ADDED", cidr("kubernetes", {"cidrs": ["10.96.0.0/12"]}))
     seen.service_cidrs.take("SYNCED", {})
-    seen.pod_cidrs.take("ADDED", cidr("n1", {"podCIDRs": ["10.244.0.0/24"]}))
+    seen.nodes.take("ADDED", cidr("n1", {"podCIDRs": ["10.244.0.0/24"]}))
     assert seen.snapshot().cluster == ()
-    seen.pod_cidrs.take("ADDED", cidr("n2", {"podCIDRs": ["10.244.1.0/24"]}))
+    seen.nodes.take("ADDED", cidr("n2", {"podCIDRs": ["10.244.1.0/24"]}))
     assert seen.snapshot().cluster == ()
-    seen.pod_cidrs.take("SYNCED", {})
+    seen.nodes.take("SYNCED", {})
     assert seen.snapshot().cluster == (IPv4Network("10.96.0.0/12"), IPv4Network("10.244.0.0/23"))
 
 

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+from collections.abc import Collection
 
 from pyroute2 import NetlinkError
 
 from piavpn.api import names
 from piavpn.net import cni, netns, nft, routes, routing
-from piavpn.node import canonical, decide, guard, links, lock, podnet, ports, reasons, sandbox
-from piavpn.node.decide import Problem, Step
-from piavpn.node.model import ClusterLink, PodPlan, Role
+from piavpn.node import (
+    alarms,
+    canonical,
+    decide,
+    guard,
+    links,
+    lock,
+    outlet,
+    outlets,
+    podnet,
+    ports,
+    reasons,
+    sandbox,
+)
+from piavpn.node.decide import Problem, Step, Verified
+from piavpn.node.model import ClusterLink, PodPlan, PodState, Role
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,14 +39,34 @@ class Done:
 
 
 class Attacher:
-    """Attaches pods from the calling thread's namespace, which is the node's."""
+    """Attaches pods from the calling thread's namespace, which is the node's.
 
-    def __init__(self, known: canonical.Canonical, wireguard: links.Links) -> None:
+    It knows what each sandbox had when it was last right. A service's pod that has lost of it
+    since is not repaired in the open: its app, or whoever got in, may be sending. It is cut off.
+    """
+
+    def __init__(
+        self,
+        known: canonical.Canonical,
+        wireguard: links.Links,
+        filters: outlets.Outlets,
+        bells: alarms.Alarms,
+    ) -> None:
         self._canonical = known
         self._links = wireguard
+        self._outlets = filters
+        self._alarms = bells
+        self._verified: dict[sandbox.Sandbox, Verified] = {}
+        self._damaged: dict[sandbox.Sandbox, str] = {}
+        self._told_of_no_end = False
 
-    def bring(self, plan: PodPlan, seen: sandbox.Sandbox) -> Done | Problem:
-        """Do what is left to do. Doing it again disturbs nothing."""
+    def bring(self, plan: PodPlan | Problem, seen: sandbox.Sandbox) -> Done | Problem:
+        """Do what is left to do. Doing it again disturbs nothing.
+
+        Args:
+            plan: what must be; where that cannot be told, a pod that was attached is watched on.
+            seen: the pod's sandbox.
+        """
         try:
             with sandbox.pinned(seen) as fd:
                 return self._bring(plan, seen, fd)
@@ -44,9 +81,24 @@ class Attacher:
         except (NetlinkError, OSError, routes.MissingLinkError) as error:
             return Problem(reasons.KERNEL_REFUSED, f"the pod's network cannot be set up: {error}")
 
-    def _bring(self, plan: PodPlan, seen: sandbox.Sandbox, fd: int) -> Done | Problem:
-        parameters = lock.sysctls(plan.role)
+    def keep(self, sandboxes: Collection[sandbox.Sandbox]) -> None:
+        """Forget all other sandboxes."""
+        self._verified = {seen: it for seen, it in self._verified.items() if seen in sandboxes}
+        self._damaged = {seen: it for seen, it in self._damaged.items() if seen in sandboxes}
+        self._alarms.keep(sandboxes)
+
+    def _bring(self, plan: PodPlan | Problem, seen: sandbox.Sandbox, fd: int) -> Done | Problem:
+        # Before we look: what changes from now on is told.
+        self._alarms.listen(seen, fd)
+        parameters = () if isinstance(plan, Problem) else lock.sysctls(plan.role)
         state = podnet.observe(fd, parameters)
+        if damage := self._damage(seen, state):
+            return self._cut_off(seen, fd, damage)
+        return plan if isinstance(plan, Problem) else self._settle(plan, state, seen, fd)
+
+    def _settle(
+        self, plan: PodPlan, state: PodState, seen: sandbox.Sandbox, fd: int
+    ) -> Done | Problem:
         link = state.cluster_link
         if link is None:
             return Problem(
@@ -57,16 +109,48 @@ class Attacher:
         ruleset = lock.ruleset(plan, link)
         intact = self._canonical.listing(lock.TABLE, ruleset)
         todo = decide.steps(plan, link, state, intact)
+        if todo:
+            self._verified.pop(seen, None)
         for step in todo:
             self._take(step, plan, link, seen, fd)
-        if not todo:
-            return Done(())
-        left = decide.steps(plan, link, podnet.observe(fd, parameters), intact)
+        left = todo and decide.steps(
+            plan, link, podnet.observe(fd, lock.sysctls(plan.role)), intact
+        )
         if left:
             return Problem(
                 reasons.NOT_INTACT, f"set, but not there when read back: {', '.join(left)}"
             )
+        if plan.role is Role.SERVICE and state.outlet is None:
+            self._tell_of_no_end()
+        self._verified[seen] = Verified(plan, link, intact)
         return Done(todo)
+
+    def _tell_of_no_end(self) -> None:
+        if not self._told_of_no_end:
+            log.warning("pods' links have no end on this node: they are not filtered there")
+        self._told_of_no_end = True
+
+    def _damage(self, seen: sandbox.Sandbox, state: PodState) -> str:
+        """Return what is, or was, found damaged; empty where nothing was."""
+        if seen in self._damaged:
+            return self._damaged[seen]
+        if state.cut_off:
+            return "the node agent found it damaged before it was restarted"
+        verified = self._verified.get(seen)
+        if verified is None or verified.plan.role is Role.GATEWAY:
+            return ""
+        return "; ".join(decide.damage(verified, state))
+
+    def _cut_off(self, seen: sandbox.Sandbox, fd: int, damage: str) -> Problem:
+        # Whatever the damage was, and though it be undone: the pod has no way back.
+        self._damaged[seen] = damage
+        try:
+            outlets.cut_off(fd)
+        except (NetlinkError, OSError) as error:
+            return Problem(
+                reasons.TAMPERED, f"{damage}: to be replaced, but cannot be cut off: {error}"
+            )
+        return Problem(reasons.TAMPERED, f"{damage}: the pod is cut off and will be replaced")
 
     def _take(
         self, step: Step, plan: PodPlan, link: ClusterLink, seen: sandbox.Sandbox, fd: int
@@ -78,6 +162,10 @@ class Attacher:
             case Step.SYSCTLS:
                 with netns.entered(fd):
                     podnet.write_sysctls(lock.sysctls(plan.role))
+            case Step.OUTLET:
+                end = podnet.observe(fd, ()).outlet
+                if end is not None:
+                    self._outlets.assign(end, outlet.alias(link.address))
             case Step.DETACH:
                 cni.delete_bridge(_attachment(plan, seen, fd))
             case Step.ATTACH:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 
+from pyroute2 import IPRoute
+
 from piavpn.net import netns, nft
 
 _KEPT = 1024  # one for each pod of a node, and room for changes
@@ -20,14 +22,26 @@ class Canonical:
         self._scratch = netns.create()
         self.listing = functools.lru_cache(_KEPT)(self._listing)
 
-    def _listing(self, table: str, ruleset: str) -> str:
+    def _listing(self, table: str, ruleset: str, devices: tuple[str, ...] = ()) -> str:
         """Return what `nft.list_table` tells where `ruleset` is loaded.
+
+        Args:
+            table: the one table that the rule set makes.
+            ruleset: the text for nft.
+            devices: links that its hooks name, which must be there to load it.
 
         Raises:
             NftError: nft refuses the rule set.
+            pyroute2.NetlinkError: the kernel makes no links.
         """
-        with netns.entered(self._scratch):
-            nft.load(ruleset)
-            listed = nft.list_table(table)
-            nft.delete_table(table)
+        with netns.entered(self._scratch), IPRoute() as kernel:
+            for name in devices:
+                kernel.link("add", ifname=name, kind="bridge")
+            try:
+                nft.load(ruleset)
+                listed = nft.list_table(table)
+                nft.delete_table(table)
+            finally:
+                for name in devices:
+                    kernel.link("del", index=kernel.link_lookup(ifname=name)[0])
         return listed

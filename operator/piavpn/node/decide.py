@@ -11,7 +11,7 @@ from piavpn.api import names
 from piavpn.api.gateway_config import Server
 from piavpn.api.types import PiaVpn
 from piavpn.net import routing
-from piavpn.node import guard, lock, reasons
+from piavpn.node import guard, lock, outlet, reasons
 from piavpn.node.model import BridgeLink, ClusterLink, Network, Owner, Pod, PodPlan, PodState, Role
 
 
@@ -36,6 +36,18 @@ class Snapshot:
     """Pod and service CIDRs; empty while unknown."""
     services: Mapping[Owner, ipaddress.IPv4Address | None]
     """The VpnServiceContainers, each with the address that the operator gave it."""
+    nodes: tuple[ipaddress.IPv4Address, ...] = ()
+    """The nodes' own addresses."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verified:
+    """What a pod had when it was last found, or made, as it must be."""
+
+    plan: PodPlan
+    link: ClusterLink
+    lock: str
+    """As nft lists it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,6 +60,8 @@ class NodePlan:
     """By VPN: the proxies' allow-lists."""
     pods: dict[str, PodPlan | Problem]
     """By UID."""
+    inside: outlet.Inside
+    """What service pods may reach by the cluster's network."""
 
 
 class Step(enum.StrEnum):
@@ -55,6 +69,7 @@ class Step(enum.StrEnum):
 
     LOCK = "lock"
     SYSCTLS = "kernel parameters"
+    OUTLET = "filter on the node's side"
     DETACH = "detach"
     ATTACH = "attach"
     ROUTES = "routes"
@@ -78,6 +93,7 @@ def node_plan(snapshot: Snapshot, tunnel_mtu: int) -> NodePlan:
         networks=networks,
         proxies={vpn: snapshot.servers.get(vpn, ()) for vpn in gateways & networks.keys()},
         pods=pods,
+        inside=outlet.Inside(snapshot.cluster, snapshot.nodes),
     )
 
 
@@ -96,6 +112,12 @@ def steps(plan: PodPlan, link: ClusterLink, state: PodState, intact_lock: str) -
     wanted = lock.sysctls(plan.role)
     if any(wanted[name] != value for name, value in state.sysctls.items()):
         todo.append(Step.SYSCTLS)
+    if (
+        state.outlet
+        and plan.role is Role.SERVICE
+        and state.outlet.alias != outlet.alias(link.address)
+    ):
+        todo.append(Step.OUTLET)
     attached = _is_attached(plan, state.bridge_link)
     if not attached:
         todo += [Step.ATTACH] if state.bridge_link is None else [Step.DETACH, Step.ATTACH]
@@ -108,6 +130,28 @@ def steps(plan: PodPlan, link: ClusterLink, state: PodState, intact_lock: str) -
     if not state.tunnels.issuperset(plan.tunnels):
         todo.append(Step.TUNNELS)
     return tuple(todo)
+
+
+def damage(verified: Verified, state: PodState) -> tuple[str, ...]:
+    """Return what of a pod is not as it was when it was verified, in words; nothing means: intact.
+
+    What must be may have changed since: that is no damage. Nor are kernel parameters, which open
+    no way out, and the filter on the node's side, which the pod cannot reach.
+    """
+    plan = verified.plan
+    differs = steps(plan, verified.link, state, verified.lock)
+    found = []
+    if Step.LOCK in differs:
+        found.append("the lock is gone" if state.lock is None else "the lock was changed")
+    if Step.ATTACH in differs:
+        gone = state.bridge_link is None
+        found.append(f"the link to the bridge {'is gone' if gone else 'was changed'}")
+    elif Step.ROUTES in differs:
+        leaks = ways_out(state.ways_out, plan.cluster)
+        found += [f"a route to {route.destination} was added on {route.dev}" for route in leaks]
+        if not leaks:
+            found.append("routes or routing rules were changed")
+    return tuple(found)
 
 
 def ways_out(

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pyroute2 import NetlinkError
 
 from piavpn.net import nft
-from piavpn.node import bridge, canonical, hostfilter, links, passage, ports, reasons
+from piavpn.node import bridge, canonical, hostfilter, links, outlets, passage, ports, reasons
 from piavpn.node.decide import NodePlan, Problem
 from piavpn.node.model import Network
 from piavpn.node.proxy import Proxy, ProxyError
@@ -44,6 +44,7 @@ class Host:
         self,
         known: canonical.Canonical,
         wireguard: links.Links,
+        filters: outlets.Outlets,
         state: pathlib.Path,
         *,
         removal_seconds: float = REMOVAL_SECONDS,
@@ -53,11 +54,13 @@ class Host:
         Args:
             known: tells how intact rule sets are listed.
             wireguard: the gateways' links, to remove what they leave behind.
+            filters: the filter on the node's ends of service pods' links.
             state: directory of the VPNs' own directories.
             removal_seconds: how long a VPN that is not planned any more is kept.
         """
         self._canonical = known
         self._links = wireguard
+        self._outlets = filters
         self._state = state
         self._removal_seconds = removal_seconds
         self._unused_since: dict[str, float] = {}
@@ -67,9 +70,11 @@ class Host:
         """Make the node as planned; return what went wrong."""
         self._links.reap()
         present = self._without_unused(plan, self._removal_seconds)
+        self._outlets.know(plan.inside)
         try:
             self._filter(plan, present.values())
             ports.ensure_guard(self._canonical)
+            self._outlets.ensure()
         except (nft.NftError, NetlinkError) as error:
             # Without the filters no bridge may be there for a pod to come to.
             problem = Problem(reasons.BRIDGE_FAILED, f"the node's filters cannot be set: {error}")
@@ -98,6 +103,7 @@ class Host:
         try:
             self._filter(plan, self._without_unused(plan, kept_seconds=0.0).values())
             ports.ensure_guard(self._canonical)
+            self._outlets.ensure()
         except (nft.NftError, NetlinkError, OSError) as error:
             log.warning("not all could be removed that no pod needs: %s", error)
         self._links.remove_cgroups()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -10,8 +11,8 @@ from piavpn.node import bridge, decide, report, sandbox
 from piavpn.node.attach import Done
 from piavpn.node.decide import NodePlan, Problem
 from piavpn.node.host import Host, Problems
-from piavpn.node.model import Pod, PodPlan, Role
-from piavpn.node.pods import Outcome, Pods
+from piavpn.node.model import Pod, Role
+from piavpn.node.pods import Pods
 from piavpn.node.report import Report, Reporter
 from piavpn.node.view import View
 
@@ -75,7 +76,7 @@ class Loop:
         plan = decide.node_plan(snapshot, self._mtu)
         self._bring_host(plan, now)
         sandboxes = sandbox.find(plan.pods.keys())
-        self._pods.keep(plan.pods.keys())
+        self._pods.begin(plan.pods.keys(), sandboxes)
         self._reporter.tell(
             {
                 pod.owner: self._report(pod, plan, sandboxes.get(pod.uid), now)
@@ -86,7 +87,7 @@ class Loop:
 
     def _bring_host(self, plan: NodePlan, now: float) -> None:
         known = self._host_plan
-        changed = known is None or known.networks != plan.networks or known.proxies != plan.proxies
+        changed = known is None or dataclasses.replace(plan, pods=known.pods) != known
         if changed or now >= self._next_host_look:
             self._host_problems = self._host.bring(plan)
             self._host_plan = plan
@@ -95,20 +96,12 @@ class Loop:
 
     def _report(self, pod: Pod, plan: NodePlan, seen: sandbox.Sandbox | None, now: float) -> Report:
         planned = plan.pods[pod.uid]
-        if isinstance(planned, Problem):
-            return report.kept_out(planned, self._node)
-        outcome = self._outcome(pod, planned, seen, now)
+        wanted = self._host_problems.bridges.get(pod.vpn, planned)
+        outcome = self._pods.bring(pod, wanted, seen, now)
+        if isinstance(outcome, Done) and pod.role is Role.GATEWAY:
+            outcome = self._host_problems.proxies.get(pod.vpn, outcome)
         if isinstance(outcome, Problem):
             return report.kept_out(outcome, self._node)
+        if isinstance(planned, Problem):
+            return report.kept_out(planned, self._node)
         return report.attached(planned, self._node)
-
-    def _outcome(
-        self, pod: Pod, planned: PodPlan, seen: sandbox.Sandbox | None, now: float
-    ) -> Outcome:
-        problems = self._host_problems
-        if pod.vpn in problems.bridges:
-            return problems.bridges[pod.vpn]
-        outcome = self._pods.bring(pod, planned, seen, now)
-        if isinstance(outcome, Done) and pod.role is Role.GATEWAY:
-            return problems.proxies.get(pod.vpn, outcome)
-        return outcome

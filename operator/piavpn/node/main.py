@@ -14,11 +14,14 @@ from collections.abc import Mapping
 
 from piavpn import health, kube
 from piavpn.node import sandbox
+from piavpn.node.alarms import Alarms
 from piavpn.node.attach import Attacher
 from piavpn.node.canonical import Canonical
 from piavpn.node.host import Host
 from piavpn.node.links import Links
 from piavpn.node.loop import Loop
+from piavpn.node.outbox import Outbox
+from piavpn.node.outlets import Outlets
 from piavpn.node.pods import Pods
 from piavpn.node.report import Reporter
 from piavpn.node.view import View
@@ -93,16 +96,21 @@ def _serve(settings: Settings, cluster: kube.Cluster, stop: threading.Event) -> 
     )
     known = Canonical()
     reporter = Reporter(cluster, view.resources, settings.node)
-    wireguard = Links(CGROUPS)
-    host = Host(known, wireguard, STATE)
-    loop = Loop(view, host, Pods(Attacher(known, wireguard)), reporter, settings.node)
+    outbox = Outbox(cluster, view.resources)
+    alarms = Alarms(view.bell)
+    wireguard, outlets = Links(CGROUPS), Outlets(known)
+    host = Host(known, wireguard, outlets, STATE)
+    pods = Pods(Attacher(known, wireguard, outlets, alarms), alarms, outbox)
+    loop = Loop(view, host, pods, reporter, settings.node)
     server = health.serve(
         "127.0.0.1", settings.health_port, {"/livez": lambda: loop.alive and view.alive}
     )
     view.start(cluster, stop)
-    threading.Thread(target=reporter.run, args=(stop,), name="report", daemon=True).start()
+    for name, run in (("report", reporter.run), ("send", outbox.run), ("listen", alarms.run)):
+        threading.Thread(target=run, args=(stop,), name=name, daemon=True).start()
     log.info("node agent of node %s is running", settings.node)
     loop.run(stop)
+    alarms.close()
     server.shutdown()
     log.info("node agent ends; attached pods stay attached and locked")
 

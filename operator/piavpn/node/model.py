@@ -60,6 +60,8 @@ class Pod:
     owner: Owner
     address: ipaddress.IPv4Address | None
     """On the bridge; None where its annotation is missing or wrong."""
+    ending: bool = False
+    """Whether it is being deleted."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,6 +109,17 @@ class BridgeLink:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class NodeEnd:
+    """A link of the node whose other end is in a pod's namespace."""
+
+    index: int
+    name: str
+    peer: int
+    """The other end's index in the pod."""
+    alias: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PodState:
     """What the kernel holds in a pod's network namespace."""
 
@@ -124,6 +137,10 @@ class PodState:
     """Routes of others in the main table that lead outside the cluster."""
     tunnels: frozenset[str]
     """WireGuard links that are there."""
+    outlet: NodeEnd | None
+    """The node's end of the cluster link; None where the cluster's CNI plugin makes no such end."""
+    cut_off: bool
+    """Whether an agent has shut the pod's links."""
 
 
 def mac_of(address: ipaddress.IPv4Address) -> str:

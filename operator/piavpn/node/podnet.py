@@ -15,8 +15,8 @@ from pyroute2 import IPRoute
 
 from piavpn.api import names
 from piavpn.net import netns, nft, routes, routing
-from piavpn.node import lock
-from piavpn.node.model import BridgeLink, ClusterLink, PodState
+from piavpn.node import lock, outlet, outlets
+from piavpn.node.model import BridgeLink, ClusterLink, NodeEnd, PodState
 
 _SYSCTLS = pathlib.Path("/proc/sys")
 _UP = 1
@@ -33,6 +33,7 @@ def observe(fd: int, parameters: Iterable[str]) -> PodState:
         NftError: nft does not work.
         pyroute2.NetlinkError, OSError: the kernel refused to tell.
     """
+    ends = outlets.node_ends(fd)
     with netns.entered(fd), IPRoute() as kernel:
         links = {link.get_attr("IFLA_IFNAME"): link for link in kernel.get_links()}
         addresses = {name: _addresses(kernel, link["index"]) for name, link in links.items()}
@@ -48,6 +49,8 @@ def observe(fd: int, parameters: Iterable[str]) -> PodState:
             rules=own_rules,
             ways_out=ways_out,
             tunnels=frozenset(name for name in names.TUNNEL_LINKS if name in links),
+            outlet=_end_of(links.get(names.CLUSTER_LINK), ends),
+            cut_off=any(end.alias == outlet.CUT_OFF for end in ends),
         )
     if bridge_link is None:
         return state
@@ -101,6 +104,10 @@ def _cluster_link(
     if not own or default is None:
         return None
     return ClusterLink(address=own[0].ip, next_hop=default.via)
+
+
+def _end_of(link: Any, ends: Iterable[NodeEnd]) -> NodeEnd | None:  # noqa: ANN401
+    return next((end for end in ends if link and end.peer == link["index"]), None)
 
 
 def _bridge_link(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from piavpn.node import reasons, sandbox
+from piavpn.node import alarms, outbox, reasons, sandbox
 from piavpn.node.attach import Attacher, Done
 from piavpn.node.decide import Problem
-from piavpn.node.model import Pod, PodPlan, Role
+from piavpn.node.model import Pod, PodPlan
 
 log = logging.getLogger(__name__)
 
-CHECK_SECONDS = {Role.GATEWAY: 5.0, Role.SERVICE: 30.0}
-"""Between looks into an attached pod's namespace."""
+CHECK_SECONDS = 5.0
+"""Between looks into an attached pod's namespace, besides those that an alarm asks for."""
 FIRST_RETRY, LONGEST_RETRY = 0.5, 10.0
 """Seconds between attempts that fail."""
 
@@ -33,7 +33,7 @@ Outcome = Done | Problem
 @dataclasses.dataclass(slots=True)
 class _Tracked:
     since: float
-    plan: PodPlan | None = None
+    plan: PodPlan | Problem | None = None
     sandbox: sandbox.Sandbox | None = None
     outcome: Outcome = _NO_SANDBOX
     next_look: float = 0.0
@@ -43,16 +43,21 @@ class _Tracked:
 class Pods:
     """Brings each pod to its plan, as often as that makes sense."""
 
-    def __init__(self, attacher: Attacher) -> None:
+    def __init__(self, attacher: Attacher, bells: alarms.Alarms, errands: outbox.Outbox) -> None:
         self._attacher = attacher
+        self._alarms = bells
+        self._outbox = errands
         self._tracked: dict[str, _Tracked] = {}
+        self._changed: set[sandbox.Sandbox] = set()
 
-    def bring(self, pod: Pod, plan: PodPlan, seen: sandbox.Sandbox | None, now: float) -> Outcome:
+    def bring(
+        self, pod: Pod, plan: PodPlan | Problem, seen: sandbox.Sandbox | None, now: float
+    ) -> Outcome:
         """Return how the pod is, after doing what is due.
 
         Args:
             pod: the pod.
-            plan: how it is to be.
+            plan: how it is to be, or why that cannot be told.
             seen: its sandbox; None while it has none.
             now: the monotonic clock.
         """
@@ -61,13 +66,17 @@ class Pods:
             if tracked is not None:
                 log.info("pod %s/%s: its sandbox has ended", pod.namespace, pod.name)
             tracked = self._tracked[pod.uid] = _Tracked(since=now)
-        if seen is not None and (plan != tracked.plan or now >= tracked.next_look):
+        if seen is None:
+            return plan if isinstance(plan, Problem) else tracked.outcome
+        if plan != tracked.plan or now >= tracked.next_look or seen in self._changed:
             self._look(pod, tracked, plan, seen, now)
         return tracked.outcome
 
-    def keep(self, uids: Collection[str]) -> None:
-        """Forget all other pods."""
+    def begin(self, uids: Collection[str], sandboxes: Mapping[str, sandbox.Sandbox]) -> None:
+        """Begin a pass: forget all other pods and sandboxes, and hear what has changed."""
         self._tracked = {uid: seen for uid, seen in self._tracked.items() if uid in uids}
+        self._attacher.keep(set(sandboxes.values()))
+        self._changed = self._alarms.changed()
 
     def patience(self, now: float) -> float:
         """Return the seconds after which some pod wants to be looked at again."""
@@ -80,20 +89,43 @@ class Pods:
         return next((pause for limit, pause in _IMPATIENCE if shortest < limit), float("inf"))
 
     def _look(
-        self, pod: Pod, tracked: _Tracked, plan: PodPlan, seen: sandbox.Sandbox, now: float
+        self,
+        pod: Pod,
+        tracked: _Tracked,
+        plan: PodPlan | Problem,
+        seen: sandbox.Sandbox,
+        now: float,
     ) -> None:
         outcome = self._attacher.bring(plan, seen)
         settled = tracked.plan == plan and isinstance(tracked.outcome, Done)
         _log(pod, tracked.outcome, outcome, settled=settled)
+        self._tell(pod, tracked.outcome, outcome, settled=settled)
         tracked.plan, tracked.sandbox, tracked.outcome = plan, seen, outcome
         if isinstance(outcome, Done):
             tracked.failures = 0
-            tracked.next_look = now + CHECK_SECONDS[plan.role]
+            tracked.next_look = now + CHECK_SECONDS
         elif outcome.reason in _NOT_YET:
             tracked.next_look = now
         else:
             tracked.next_look = now + min(FIRST_RETRY * 2**tracked.failures, LONGEST_RETRY)
             tracked.failures += 1
+
+    def _tell(self, pod: Pod, before: Outcome, after: Outcome, *, settled: bool) -> None:
+        """Ask for what follows from how the pod is; one that is being deleted already is let go."""
+        if isinstance(after, Done):
+            if settled and after.steps:
+                message = f"pod {pod.name} was not as it had been set: {_words(after)}"
+                self._outbox.put(outbox.Event(pod.owner, outbox.REPAIRED, message))
+        elif after.reason == reasons.TAMPERED and not pod.ending:
+            # Asked for at each look until it is gone.
+            self._outbox.put(outbox.Removal(pod))
+            if after != before:
+                message = f"pod {pod.name}: {after.message}"
+                self._outbox.put(outbox.Event(pod.owner, after.reason, message))
+
+
+def _words(done: Done) -> str:
+    return ", ".join(done.steps)
 
 
 def _log(pod: Pod, before: Outcome, after: Outcome, *, settled: bool) -> None:
@@ -105,8 +137,8 @@ def _log(pod: Pod, before: Outcome, after: Outcome, *, settled: bool) -> None:
             "pod %s/%s was not as it had been set, repaired: %s",
             pod.namespace,
             pod.name,
-            ", ".join(after.steps),
+            _words(after),
         )
     elif not isinstance(before, Done) or after.steps:
-        done = ", ".join(after.steps) or "nothing to do"
+        done = _words(after) or "nothing to do"
         log.info("pod %s/%s is attached and locked (%s)", pod.namespace, pod.name, done)

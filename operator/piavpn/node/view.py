@@ -71,6 +71,14 @@ class SeenPod:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class NodeNetwork:
+    """What a Node says of the cluster's addresses."""
+
+    pod_cidrs: tuple[ipaddress.IPv4Network, ...]
+    addresses: tuple[ipaddress.IPv4Address, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Resource:
     """A custom resource, as far as its status is the agent's to write."""
 
@@ -96,7 +104,7 @@ class View:
         Args:
             node: name of this node.
             namespace: the operator's, where gateways and their ConfigMaps are.
-            cluster_cidrs: the cluster's addresses; where empty the API is asked.
+            cluster_cidrs: pod and service CIDRs; where empty the API is asked.
         """
         self.bell = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -106,7 +114,7 @@ class View:
         self.service_pods = Shelf(read_service_pod, self.bell)
         self.gateway_pods = Shelf(read_gateway_pod, self.bell)
         self.configs = Shelf(read_config, self.bell)
-        self.pod_cidrs = Shelf(read_pod_cidrs, self.bell)
+        self.nodes = Shelf(read_node, self.bell)
         self.service_cidrs = Shelf(read_service_cidrs, self.bell)
         here = f"spec.nodeName={node}"
         gateway = {"namespace": namespace, "labels": names.LABEL_GATEWAY}
@@ -116,11 +124,11 @@ class View:
             (self.service_pods, kube.PODS, {"labels": names.LABEL_SERVICE, "fields": here}),
             (self.gateway_pods, kube.PODS, gateway | {"fields": here}),
             (self.configs, kube.CONFIG_MAPS, gateway),
+            (self.nodes, kube.NODES, {}),
         ]
-        self._cidr_sources: list[tuple[Shelf[Any], kube.Kind, dict[str, str]]] = [
-            (self.pod_cidrs, kube.NODES, {}),
-            (self.service_cidrs, kube.SERVICE_CIDRS, {}),
-        ]
+        self._sources = list(self._needed)
+        if not cluster_cidrs:
+            self._sources.append((self.service_cidrs, kube.SERVICE_CIDRS, {}))
 
     @property
     def alive(self) -> bool:
@@ -129,8 +137,7 @@ class View:
 
     def start(self, cluster: kube.Cluster, stop: threading.Event) -> None:
         """Watch in threads of their own until `stop` is set."""
-        sources = [] if self._given_cidrs else self._cidr_sources
-        for shelf, kind, selection in self._needed + sources:
+        for shelf, kind, selection in self._sources:
             thread = threading.Thread(
                 target=_follow,
                 args=(shelf, cluster, kind, selection, stop),
@@ -158,6 +165,7 @@ class View:
                 Owner(service.name, service.namespace): service.status.address
                 for service in self.services.items()
             },
+            nodes=tuple(sorted({one for node in self.nodes.items() for one in node.addresses})),
         )
 
     def resources(self) -> dict[Owner, Resource]:
@@ -178,9 +186,9 @@ class View:
         """Return pod and service CIDRs; half of them would cut pods off and is no answer."""
         if self._given_cidrs:
             return tuple(ipaddress.collapse_addresses(self._given_cidrs))
-        if not all(shelf.synced.is_set() for shelf, _, _ in self._cidr_sources):
+        if not (self.nodes.synced.is_set() and self.service_cidrs.synced.is_set()):
             return ()
-        pods = [cidr for cidrs in self.pod_cidrs.items() for cidr in cidrs]
+        pods = [cidr for node in self.nodes.items() for cidr in node.pod_cidrs]
         services = [cidr for cidrs in self.service_cidrs.items() for cidr in cidrs]
         if not pods or not services:
             return ()
@@ -205,10 +213,18 @@ def read_config(body: kube.Object) -> GatewayConfig:
     return GatewayConfig.from_json(body["data"][gateway_config.KEY])
 
 
-def read_pod_cidrs(body: kube.Object) -> tuple[ipaddress.IPv4Network, ...]:
-    """Read a Node's pod CIDRs."""
+def read_node(body: kube.Object) -> NodeNetwork:
+    """Read a Node's pod CIDRs and its own addresses."""
     spec = body.get("spec", {})
-    return _ipv4(spec.get("podCIDRs") or [spec.get("podCIDR", "")])
+    told = body.get("status", {}).get("addresses") or []
+    return NodeNetwork(
+        pod_cidrs=_ipv4(spec.get("podCIDRs") or [spec.get("podCIDR", "")]),
+        addresses=tuple(
+            ipaddress.IPv4Address(item["address"])
+            for item in told
+            if item["type"] == "InternalIP" and ":" not in item["address"]
+        ),
+    )
 
 
 def read_service_cidrs(body: kube.Object) -> tuple[ipaddress.IPv4Network, ...]:
@@ -228,6 +244,7 @@ def _read_pod(body: kube.Object, role: Role, vpn: str, owner: Owner) -> SeenPod 
         vpn=vpn,
         owner=owner,
         address=_address(metadata.get("annotations", {}).get(names.ANNOTATION_ADDRESS)),
+        ending="deletionTimestamp" in metadata,
     )
     return SeenPod(datetime.fromisoformat(metadata["creationTimestamp"]), pod)
 

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import pathlib
 import subprocess
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Network
@@ -20,8 +21,13 @@ import namespaces
 from namespaces import Namespace
 
 from piavpn.net import netns
-from piavpn.node import sandbox
+from piavpn.node import outlet, sandbox
+from piavpn.node.alarms import Alarms
+from piavpn.node.attach import Attacher
+from piavpn.node.canonical import Canonical
+from piavpn.node.links import Links
 from piavpn.node.model import Network, PodPlan, Role
+from piavpn.node.outlets import Outlets
 
 OUTSIDE = "203.0.113.9"
 CLUSTER = (IPv4Network("10.96.0.0/12"), IPv4Network("10.244.0.0/16"))
@@ -93,6 +99,16 @@ class World:
         self.node.run(f"ip route add {pod.cluster_address} dev {link}")
         self.node.run(f"sysctl -qw net.ipv4.conf.{link}.proxy_arp=1")
         self.node.run(f"sysctl -qw net.ipv4.neigh.{link}.proxy_delay=0")
+
+    def attacher(self, outlets: Outlets | None = None) -> Attacher:
+        """Return what attaches pods, as an agent has it that was just started."""
+        known = Canonical()
+        if outlets is None:
+            outlets = Outlets(known)
+            outlets.know(outlet.Inside(CLUSTER, ()))
+        alarms = Alarms(threading.Event())
+        self._stack.callback(alarms.close)
+        return Attacher(known, Links(pathlib.Path("/nonexistent")), outlets, alarms)
 
     def end(self, pod: TestPod) -> None:
         """End the pod's sandbox process."""

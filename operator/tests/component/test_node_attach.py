@@ -1,18 +1,19 @@
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 
 import namespaces
+import nodeworld
 import pytest
-from nodeworld import NETWORK, OUTSIDE, TestPod, World, service
+from nodeworld import CLUSTER, GATEWAY, NETWORK, OUTSIDE, TestPod, World, service
 
 from piavpn.net import nft
 from piavpn.node import bridge, lock
 from piavpn.node.attach import Attacher, Done
-from piavpn.node.canonical import Canonical
 from piavpn.node.decide import Problem, Step
-from piavpn.node.links import Links
 
 ADDRESS = "10.100.0.10"
 
@@ -23,7 +24,7 @@ def attacher(world: World) -> Iterator[Attacher]:
     namespaces.cni_plugins()
     with world.node.entered():
         bridge.ensure(NETWORK, None)
-        yield Attacher(Canonical(), Links(pathlib.Path("/nonexistent")))
+        yield world.attacher()
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_a_pod_is_locked_before_it_is_attached_and_read_back(
     attacher: Attacher, pod: TestPod
 ) -> None:
     assert attacher.bring(service(ADDRESS), pod.seen) == Done(
-        (Step.LOCK, Step.SYSCTLS, Step.ATTACH, Step.ROUTES)
+        (Step.LOCK, Step.SYSCTLS, Step.OUTLET, Step.ATTACH, Step.ROUTES)
     )
     assert attacher.bring(service(ADDRESS), pod.seen) == Done(())
 
@@ -63,37 +64,111 @@ def test_a_pod_without_cluster_network_is_left_alone_for_now(
     assert isinstance(attacher.bring(service(ADDRESS), early.seen), Done)
 
 
-@pytest.mark.parametrize(
-    ("damage", "repair"),
-    [
-        ("nft delete chain inet piavpn_lock forward", (Step.LOCK,)),
-        ("nft delete table inet piavpn_lock", (Step.LOCK,)),
-        ("ip route add default via 169.254.1.1 dev eth0 metric 5", (Step.ROUTES,)),
-        ("ip route add 198.51.100.0/24 via 169.254.1.1 dev eth0", (Step.ROUTES,)),
-        ("ip route del default", (Step.ROUTES,)),
-        ("ip rule del pref 50", (Step.ROUTES,)),
-        ("sysctl -qw net.ipv4.conf.eth0.rp_filter=1", (Step.SYSCTLS,)),
-        ("ip addr add 10.100.0.99/24 dev vpn0", (Step.DETACH, Step.ATTACH, Step.ROUTES)),
-        ("ip link del vpn0", (Step.ATTACH, Step.ROUTES)),
-    ],
-)
-def test_what_was_changed_is_repaired_and_nothing_else_is_touched(
-    attacher: Attacher, pod: TestPod, damage: str, repair: tuple[Step, ...]
+DAMAGE_AND_REPAIR = [
+    ("nft delete chain inet piavpn_lock forward", (Step.LOCK,)),
+    ("nft delete table inet piavpn_lock", (Step.LOCK,)),
+    ("ip route add default via 169.254.1.1 dev eth0 metric 5", (Step.ROUTES,)),
+    ("ip route add 198.51.100.0/24 via 169.254.1.1 dev eth0", (Step.ROUTES,)),
+    ("ip route del 10.96.0.0/12", (Step.ROUTES,)),
+    ("ip rule del pref 50", (Step.ROUTES,)),
+    ("sysctl -qw net.ipv4.conf.eth0.rp_filter=1", (Step.SYSCTLS,)),
+    ("ip addr add 10.100.0.99/24 dev vpn0", (Step.DETACH, Step.ATTACH, Step.ROUTES)),
+    ("ip link del vpn0", (Step.ATTACH, Step.ROUTES)),
+]
+
+
+@pytest.mark.parametrize(("damage", "repair"), DAMAGE_AND_REPAIR)
+def test_what_an_agent_finds_at_its_start_is_repaired_and_nothing_else_is_touched(
+    world: World, attacher: Attacher, pod: TestPod, damage: str, repair: tuple[Step, ...]
 ) -> None:
     attacher.bring(service(ADDRESS), pod.seen)
     pod.run(damage)
-    outcome = attacher.bring(service(ADDRESS), pod.seen)
-    assert isinstance(outcome, Done)
-    assert outcome.steps == repair
-    assert attacher.bring(service(ADDRESS), pod.seen) == Done(())
+    restarted = world.attacher()
+    assert restarted.bring(service(ADDRESS), pod.seen) == Done(repair)
+    assert restarted.bring(service(ADDRESS), pod.seen) == Done(())
+
+
+@pytest.mark.parametrize(("damage", "repair"), DAMAGE_AND_REPAIR)
+def test_a_gateway_is_repaired_at_any_time(
+    attacher: Attacher, pod: TestPod, damage: str, repair: tuple[Step, ...]
+) -> None:
+    nodeworld.add_tunnels(pod)
+    attacher.bring(GATEWAY, pod.seen)
+    pod.run(damage)
+    assert attacher.bring(GATEWAY, pod.seen) == Done(repair)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("nft delete chain inet piavpn_lock forward", "the lock was changed"),
+        ("nft delete table inet piavpn_lock", "the lock is gone"),
+        (
+            "ip route add default via 169.254.1.1 dev eth0 metric 5",
+            "a route to 0.0.0.0/0 was added on eth0",
+        ),
+        ("ip route del default", "routes or routing rules were changed"),
+        ("ip rule del pref 50", "routes or routing rules were changed"),
+        ("ip addr add 10.100.0.99/24 dev vpn0", "the link to the bridge was changed"),
+        ("ip link del vpn0", "the link to the bridge is gone"),
+    ],
+)
+def test_a_service_that_is_damaged_after_it_was_right_is_cut_off_for_good(
+    world: World, attacher: Attacher, pod: TestPod, damage: str, told: str
+) -> None:
+    attacher.bring(service(ADDRESS), pod.seen)
+    assert "1 received" in world.node.run(f"ping -c 1 -W 2 {pod.cluster_address}")
+    pod.run(damage)
+    cut_off = Problem("Tampered", f"{told}: the pod is cut off and will be replaced")
+    assert attacher.bring(service(ADDRESS), pod.seen) == cut_off
+    assert world.node.run("ip -o link show up type veth | grep -v wan", check=False) == ""
+    assert "0 received" in world.node.run(f"ping -c 1 -W 1 {pod.cluster_address}", check=False)
+    # Neither its repair by whoever did it, nor another agent, opens it again.
+    assert attacher.bring(service(ADDRESS), pod.seen) == cut_off
+    by_another = world.attacher().bring(service(ADDRESS), pod.seen)
+    assert isinstance(by_another, Problem)
+    assert by_another.reason == "Tampered"
+
+
+def test_only_the_damaged_pod_is_cut_off(world: World, attacher: Attacher, pod: TestPod) -> None:
+    other = world.pod()
+    attacher.bring(service(ADDRESS), pod.seen)
+    attacher.bring(service("10.100.0.11"), other.seen)
+    pod.run("nft delete table inet piavpn_lock")
+    attacher.bring(service(ADDRESS), pod.seen)
+    assert attacher.bring(service("10.100.0.11"), other.seen) == Done(())
+    assert "1 received" in world.node.run(f"ping -c 1 -W 2 {other.cluster_address}")
+
+
+def test_a_pod_is_watched_on_when_its_plan_cannot_be_told_any_more(
+    attacher: Attacher, pod: TestPod
+) -> None:
+    unknown = Problem("NetworkUnknown", "PiaVpn home is gone")
+    assert attacher.bring(unknown, pod.seen) == unknown
+    attacher.bring(service(ADDRESS), pod.seen)
+    assert attacher.bring(unknown, pod.seen) == unknown
+    pod.run("nft delete table inet piavpn_lock")
+    outcome = attacher.bring(unknown, pod.seen)
+    assert isinstance(outcome, Problem)
+    assert outcome.reason == "Tampered"
+
+
+def test_an_outdated_lock_is_replaced_and_cuts_nothing_off(
+    world: World, attacher: Attacher, pod: TestPod
+) -> None:
+    attacher.bring(service(ADDRESS), pod.seen)
+    grown = dataclasses.replace(service(ADDRESS), cluster=(*CLUSTER, IPv4Network("10.245.0.0/16")))
+    assert attacher.bring(grown, pod.seen) == Done((Step.LOCK, Step.ROUTES))
+    assert attacher.bring(grown, pod.seen) == Done(())
+    assert "1 received" in world.node.run(f"ping -c 1 -W 2 {pod.cluster_address}")
 
 
 def test_another_agent_finds_all_in_order_and_keeps_the_counters(
-    attacher: Attacher, pod: TestPod
+    world: World, attacher: Attacher, pod: TestPod
 ) -> None:
     attacher.bring(service(ADDRESS), pod.seen)
     pod.run(f"ping -I eth0 -c 1 -W 1 {OUTSIDE}", check=False)
-    restarted = Attacher(Canonical(), Links(pathlib.Path("/nonexistent")))
+    restarted = world.attacher()
     assert restarted.bring(service(ADDRESS), pod.seen) == Done(())
     with pod.namespace.entered():
         assert nft.counters(lock.TABLE)["dropped_cluster_link"].packets == 1

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pathlib
 import socket
 import struct
 import subprocess
@@ -16,7 +15,6 @@ from piavpn.net import nft
 from piavpn.node import bridge, guard, model, ports
 from piavpn.node.attach import Attacher, Done
 from piavpn.node.canonical import Canonical
-from piavpn.node.links import Links
 
 VICTIM, ATTACKER = "10.100.0.10", "10.100.0.11"
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
@@ -116,7 +114,7 @@ def attack(world: World) -> Iterator[Attack]:
     namespaces.cni_plugins()
     with world.node.entered():
         bridge.ensure(NETWORK, None)
-        yield Attack(world, Attacher(Canonical(), Links(pathlib.Path("/nonexistent"))))
+        yield Attack(world, world.attacher())
 
 
 def reaches_gateway(pod: TestPod) -> bool:

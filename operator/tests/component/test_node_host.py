@@ -12,21 +12,24 @@ from ipaddress import IPv4Address, IPv4Network
 import namespaces
 import pytest
 from namespaces import Namespace, eventually
-from nodeworld import NETWORK, OUTSIDE, World, service
+from nodeworld import CLUSTER, NETWORK, OUTSIDE, World, service
 
 from piavpn.api.gateway_config import Server
 from piavpn.node import guard, model, ports
-from piavpn.node.attach import Attacher, Done
+from piavpn.node.attach import Done
 from piavpn.node.canonical import Canonical
 from piavpn.node.decide import NodePlan
 from piavpn.node.host import Host, Problems
 from piavpn.node.links import Links
 from piavpn.node.model import Role
+from piavpn.node.outlet import Inside
+from piavpn.node.outlets import Outlets
 
 SERVER = Server(region="r", cn="server", address=IPv4Address(OUTSIDE), port=1337)
 OTHER_SERVER = dataclasses.replace(SERVER, port=1443)
-PLAN = NodePlan(networks={"home": NETWORK}, proxies={"home": (SERVER,)}, pods={})
-NOTHING = NodePlan(networks={}, proxies={}, pods={})
+INSIDE = Inside(CLUSTER, ())
+PLAN = NodePlan(networks={"home": NETWORK}, proxies={"home": (SERVER,)}, pods={}, inside=INSIDE)
+NOTHING = NodePlan(networks={}, proxies={}, pods={}, inside=INSIDE)
 
 
 @pytest.fixture
@@ -36,7 +39,9 @@ def host(world: World, tmp_path: pathlib.Path) -> Iterator[Host]:
     for parent in (tmp_path, *tmp_path.parents[:2]):
         parent.chmod(0o755)  # the proxy reads its files as nobody
     with world.node.entered():
-        made = Host(Canonical(), Links(tmp_path), tmp_path / "state", removal_seconds=0)
+        known = Canonical()
+        outlets, state = Outlets(known), tmp_path / "state"
+        made = Host(known, Links(tmp_path), outlets, state, removal_seconds=0)
         yield made
         made.stop()
 
@@ -269,7 +274,8 @@ def test_an_agent_that_ends_removes_at_once_what_no_pod_needs(
     world: World, tmp_path: pathlib.Path
 ) -> None:
     with world.node.entered():
-        host = Host(Canonical(), Links(tmp_path), tmp_path / "state")
+        known = Canonical()
+        host = Host(known, Links(tmp_path), Outlets(known), tmp_path / "state")
         before = world.node.run("ip addr; ip route; nft list ruleset")
         planned = dataclasses.replace(PLAN, proxies={})
         host.bring(planned)
@@ -298,7 +304,7 @@ def test_a_bridge_stays_filtered_while_a_pod_is_on_it_though_its_vpn_is_gone(
     namespaces.cni_plugins()
     host.bring(PLAN)
     pod = world.pod()
-    attacher = Attacher(Canonical(), Links(pathlib.Path("/nonexistent")))
+    attacher = world.attacher()
     assert isinstance(attacher.bring(service("10.100.0.10"), pod.seen), Done)
     host.bring(NOTHING)
     assert 'iifname "br-home" counter name "dropped_input" drop' in world.node.run(

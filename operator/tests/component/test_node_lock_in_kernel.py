@@ -17,8 +17,6 @@ from nodeworld import GATEWAY, NETWORK, OUTSIDE, TestPod, World, service
 from piavpn.net import nft
 from piavpn.node import bridge, lock
 from piavpn.node.attach import Attacher, Done
-from piavpn.node.canonical import Canonical
-from piavpn.node.links import Links
 
 ATTEMPTS = pathlib.Path(__file__).with_name("way_out_attempts.py")
 CLUSTER_SERVICE = "10.96.0.10"
@@ -87,7 +85,7 @@ def attacher(world: World) -> Iterator[Attacher]:
     namespaces.cni_plugins()
     with world.node.entered():
         bridge.ensure(NETWORK, None)
-        yield Attacher(Canonical(), Links(pathlib.Path("/nonexistent")))
+        yield world.attacher()
 
 
 @pytest.fixture
@@ -98,7 +96,7 @@ def locked(world: World, attacher: Attacher) -> Locked:
     return Locked(world, pod)
 
 
-def test_no_packet_gets_out_by_the_clusters_link(locked: Locked, attacher: Attacher) -> None:
+def test_no_packet_gets_out_by_the_clusters_link(locked: Locked) -> None:
     assert locked.try_everything() == NOTHING
     # The control: the same attempts, seen by the same detector, where the lock is not.
     locked.pod.run(
@@ -109,7 +107,7 @@ def test_no_packet_gets_out_by_the_clusters_link(locked: Locked, attacher: Attac
     assert unlocked.dns >= 3
     assert unlocked.group >= 2
     assert unlocked.ipv6 >= 1
-    assert isinstance(attacher.bring(PLAN, locked.pod.seen), Done)
+    assert isinstance(locked.world.attacher().bring(PLAN, locked.pod.seen), Done)
     assert locked.try_everything() == NOTHING
 
 

@@ -2,123 +2,22 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-import threading
 from collections.abc import Iterator
-from typing import Any
 
-import cgroups
 import kube_server
 import namespaces
 import nodeworld
 import pytest
-from nodeworld import CLUSTER, TestPod, World
+from node_agent import NETWORK, Agent
+from nodeworld import World
 
 from piavpn import kube
-from piavpn.node.attach import Attacher
 from piavpn.node.canonical import Canonical
 from piavpn.node.decide import NodePlan
 from piavpn.node.host import REMOVAL_SECONDS, Host
 from piavpn.node.links import Links
-from piavpn.node.loop import Loop
-from piavpn.node.pods import Pods
-from piavpn.node.report import Reporter
-from piavpn.node.view import Shelf, View
-
-NETWORK = {
-    "subnet": "10.100.0.0/24",
-    "bridge": "br-home",
-    "hostAddress": "10.100.0.1",
-    "gatewayAddress": "10.100.0.2",
-}
-
-
-class Agent:
-    """The agent's loop on a node, and the API that it sees."""
-
-    def __init__(
-        self, world: World, api: kube_server.Api, state: pathlib.Path, removal_seconds: float
-    ) -> None:
-        self.world = world
-        self._api = api
-        self._cgroups = contextlib.ExitStack()
-        self._seen: dict[str, dict[str, kube.Object]] = {}
-        self._view = View(node="n1", namespace="piavpn-system", cluster_cidrs=CLUSTER)
-        self._reporter = Reporter(api.cluster(), self._view.resources, "n1")
-        known, wireguard = Canonical(), Links(state)
-        host = Host(known, wireguard, state, removal_seconds=removal_seconds)
-        pods = Pods(Attacher(known, wireguard))
-        self._loop = Loop(self._view, host, pods, self._reporter, "n1")
-        api.put(
-            kube.PIA_VPNS,
-            "home",
-            spec={"credentialsSecretRef": {"name": "pia"}},
-            status={"network": NETWORK},
-        )
-        spec = {"vpnRef": {"name": "home"}, "image": "web"}
-        status = {"address": "10.100.0.10"}
-        api.put(kube.VPN_SERVICE_CONTAINERS, "app", "media", spec=spec, status=status)
-
-    def make_pass(self) -> None:
-        """Let the agent see the API as it is, make a pass and write its reports."""
-        self.see_all()
-        with self.world.node.entered():
-            self._loop.make_pass()
-        # The API server of this test is not in the node's namespace.
-        self._reporter.write()
-
-    def end(self) -> None:
-        """End the agent, as SIGTERM does."""
-        stop = threading.Event()
-        stop.set()
-        with self.world.node.entered():
-            self._loop.run(stop)
-
-    def see_all(self) -> None:
-        """Let the agent see the API as it is, all of it."""
-        self._see(self._view.vpns, kube.PIA_VPNS)
-        self._see(self._view.services, kube.VPN_SERVICE_CONTAINERS)
-        self._see(self._view.service_pods, kube.PODS)
-        view = self._view
-        for shelf in (view.vpns, view.services, view.service_pods, view.gateway_pods, view.configs):
-            shelf.take("SYNCED", {})
-
-    def schedule(self, pod: TestPod) -> None:
-        """Have a pod of the app here whose sandbox that is."""
-        self._api.put(
-            kube.PODS,
-            "app-0",
-            "media",
-            metadata={
-                "uid": pod.seen.uid,
-                "labels": {"piavpn.dev/vpn": "home", "piavpn.dev/service": "app"},
-                "annotations": {"piavpn.dev/address": "10.100.0.10"},
-            },
-            spec={"nodeName": "n1"},
-        )
-
-    def run_in_pod(self, pod: TestPod, uid: str) -> None:
-        """Let the pod's process be one of the pod with that UID."""
-        made = cgroups.enter(pod.seen.pid, f"kubepods/pod{uid}/{pod.seen.pid}")
-        self._cgroups.callback(cgroups.remove, made)
-        self._cgroups.callback(self.world.end, pod)
-
-    def confined(self) -> tuple[str, str]:
-        """Return status and reason of the app's condition."""
-        app = self._api.get(kube.VPN_SERVICE_CONTAINERS, "app", "media")
-        (condition,) = app["status"]["conditions"]
-        return condition["status"], condition["reason"]
-
-    def close(self) -> None:
-        self._cgroups.close()
-
-    def _see(self, shelf: Shelf[Any], kind: kube.Kind) -> None:
-        seen = {item["metadata"]["uid"]: item for item in self._api.all(kind)}
-        for item in self._seen.get(kind.kind, {}).values():
-            if item["metadata"]["uid"] not in seen:
-                shelf.take("DELETED", item)
-        for item in seen.values():
-            shelf.take("MODIFIED", item)
-        self._seen[kind.kind] = seen
+from piavpn.node.outlet import Inside
+from piavpn.node.outlets import Outlets
 
 
 @pytest.fixture
@@ -226,7 +125,7 @@ def test_when_the_pod_goes_nothing_is_left(agent: Agent, api: kube_server.Api) -
     agent.schedule(pod)
     agent.run_in_pod(pod, pod.seen.uid)
     agent.make_pass()
-    pod.run("ip link del vpn0")
+    pod.run("ip link del vpn0; ip link del eth0")
     api.remove(kube.PODS, "app-0", "media")
     agent.make_pass()
     agent.make_pass()
@@ -243,7 +142,7 @@ def test_an_agent_that_ends_after_the_last_pod_leaves_nothing(
     agent.schedule(pod)
     agent.run_in_pod(pod, pod.seen.uid)
     agent.make_pass()
-    pod.run("ip link del vpn0")
+    pod.run("ip link del vpn0; ip link del eth0")
     api.remove(kube.PODS, "app-0", "media")
     agent.make_pass()
     # The control: while the agent goes on, the bridge is kept for the next pod.
@@ -266,9 +165,108 @@ def test_an_agent_that_ends_under_a_pod_leaves_all_that_the_pod_needs(agent: Age
 def test_an_agent_that_ends_before_it_knows_the_pods_removes_nothing(
     world: World, api: kube_server.Api, tmp_path: pathlib.Path
 ) -> None:
-    host = Host(Canonical(), Links(tmp_path), tmp_path)
+    known = Canonical()
+    host = Host(known, Links(tmp_path), Outlets(known), tmp_path)
     with world.node.entered():
-        host.bring(NodePlan({"home": nodeworld.NETWORK}, proxies={}, pods={}))
+        host.bring(NodePlan({"home": nodeworld.NETWORK}, {}, {}, Inside((), ())))
     with contextlib.closing(Agent(world, api, tmp_path, removal_seconds=0)) as blind:
         blind.end()
     assert "br-home" in world.node.run("ip addr show type bridge")
+
+
+def events(api: kube_server.Api) -> list[tuple[str, str, str]]:
+    return [
+        (event["involvedObject"]["kind"], event["reason"], event["message"])
+        for event in api.all(kube.EVENTS)
+    ]
+
+
+def deleted(api: kube_server.Api) -> list[str]:
+    return [call.resource for call in api.changes if call.verb == "delete"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("nft delete table inet piavpn_lock", "the lock is gone"),
+        (
+            "ip route add default via 169.254.1.1 dev eth0 metric 5",
+            "a route to 0.0.0.0/0 was added on eth0",
+        ),
+    ],
+)
+def test_a_pod_that_is_tampered_with_is_cut_off_at_once_told_of_and_replaced(
+    agent: Agent, api: kube_server.Api, damage: str, told: str
+) -> None:
+    pod = agent.attach()
+    agent.make_pass()
+    pod.run(damage)
+    # No look at the pod is due for seconds: the alarm brings it.
+    agent.comes_to(agent.is_tampered_with, what="the agent notices")
+    assert "0 received" in agent.world.node.run(
+        f"ping -c 1 -W 1 {pod.cluster_address}", check=False
+    )
+    assert deleted(api) == ["pods"]
+    message = f"pod app-0: {told}: the pod is cut off and will be replaced"
+    assert events(api) == [("VpnServiceContainer", "Tampered", message)]
+    agent.make_pass()
+    assert len(events(api)) == 1
+
+
+def test_another_pod_of_the_name_is_not_deleted(agent: Agent, api: kube_server.Api) -> None:
+    pod = agent.attach()
+    pod.run("nft delete table inet piavpn_lock")
+    api.fault = lambda call: (
+        kube_server.RefusalError(409, "another pod") if call.verb == "delete" else None
+    )
+    agent.comes_to(agent.is_tampered_with, what="the agent notices")
+    agent.make_pass()
+    asked = [call for call in api.calls if call.verb == "delete"]
+    assert asked
+    assert {item["metadata"]["uid"] for item in api.all(kube.PODS)} == {pod.seen.uid}
+
+
+def test_a_damaged_pod_that_is_being_deleted_already_is_cut_off_without_a_word(
+    agent: Agent, api: kube_server.Api
+) -> None:
+    pod = agent.attach()
+    metadata = {"deletionTimestamp": "2026-11-23T11:00:00Z"}
+    api.put(kube.PODS, "app-0", "media", metadata=metadata)
+    agent.make_pass()
+    pod.run("ip link del eth0")
+    agent.comes_to(agent.is_tampered_with, what="the agent notices")
+    assert (deleted(api), events(api)) == ([], [])
+
+
+def test_a_lock_that_the_cluster_has_outgrown_is_replaced_and_the_pod_stays(
+    agent: Agent, api: kube_server.Api
+) -> None:
+    pod = agent.attach()
+    agent.add_node("n2", "10.250.0.0/16")
+    agent.make_pass()
+    assert "10.250.0.0/16" in pod.run("nft list table inet piavpn_lock")
+    assert agent.confined() == ("True", "Attached")
+    assert (deleted(api), events(api)) == ([], [])
+
+
+def test_an_agent_that_starts_repairs_what_it_finds_and_deletes_nothing(
+    agent: Agent, api: kube_server.Api
+) -> None:
+    pod = agent.attach()
+    pod.run("nft delete table inet piavpn_lock")
+    agent.restart()
+    agent.make_pass()
+    assert "dropped_cluster_link" in pod.run("nft list table inet piavpn_lock")
+    assert agent.confined() == ("True", "Attached")
+    assert (deleted(api), events(api)) == ([], [])
+
+
+def test_what_is_no_way_out_is_repaired_and_told(agent: Agent, api: kube_server.Api) -> None:
+    pod = agent.attach()
+    agent.make_pass()
+    pod.run("sysctl -qw net.ipv4.conf.eth0.rp_filter=1; ip addr add 192.0.2.5/32 dev lo")
+    agent.comes_to(lambda: bool(events(api)), what="an Event")
+    assert agent.confined() == ("True", "Attached")
+    message = "pod app-0 was not as it had been set: kernel parameters"
+    assert events(api) == [("VpnServiceContainer", "Repaired", message)]
+    assert deleted(api) == []

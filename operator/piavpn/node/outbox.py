@@ -1,0 +1,109 @@
+"""What the agent asks of the API besides statuses: Events, and pods to be deleted.
+
+Sent in a thread of its own, in order, and again until the API server has answered. The data path
+never waits for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+
+from piavpn import kube
+from piavpn.api import names
+from piavpn.node.model import Owner, Pod
+from piavpn.node.report import Resources
+
+log = logging.getLogger(__name__)
+
+REPAIRED = "Repaired"
+"""Reason of an Event: a pod was not as the agent had set it, and is so again."""
+
+_RETRY_SECONDS = 2.0
+_FOR_NOW = (0, 429)
+"""No answer, and too many requests."""
+_SERVER_ERROR = 500
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Event:
+    """A warning to whoever describes the custom resource."""
+
+    owner: Owner
+    reason: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Removal:
+    """A pod to be deleted: this one, not another of its name."""
+
+    pod: Pod
+
+
+Errand = Event | Removal
+
+
+class Outbox:
+    """Takes errands from the loop and sends them."""
+
+    def __init__(self, cluster: kube.Cluster, resources: Resources) -> None:
+        self._cluster = cluster
+        self._resources = resources
+        self._bell = threading.Event()
+        self._lock = threading.Lock()
+        self._waiting: list[Errand] = []
+
+    def put(self, errand: Errand) -> None:
+        """Have it sent. Returns at once; one that waits already is not taken twice."""
+        with self._lock:
+            if errand not in self._waiting:
+                self._waiting.append(errand)
+        self._bell.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Send until `stop` is set."""
+        while not stop.is_set():
+            self._bell.wait(_RETRY_SECONDS)
+            self._bell.clear()
+            try:
+                self.send()
+            except kube.KubeError as error:
+                log.warning("not sent, trying again: %s", error)
+                stop.wait(_RETRY_SECONDS)
+
+    def send(self) -> None:
+        """Send what waits. What the API server refuses for good is dropped.
+
+        Raises:
+            kube.KubeError: the API server did not answer, or cannot now.
+        """
+        while self._waiting:
+            errand = self._waiting[0]
+            try:
+                self._send(errand)
+            except kube.KubeError as error:
+                if error.status in _FOR_NOW or error.status >= _SERVER_ERROR:
+                    raise
+                log.warning("the API server refuses: %s", error)
+            with self._lock:
+                self._waiting.remove(errand)
+
+    def _send(self, errand: Errand) -> None:
+        match errand:
+            case Removal(pod):
+                self._cluster.delete(kube.PODS, pod.name, pod.namespace, uid=pod.uid)
+            case Event(owner, reason, message):
+                resource = self._resources().get(owner)
+                if resource is None:
+                    return
+                kind = kube.PIA_VPNS if owner.is_vpn else kube.VPN_SERVICE_CONTAINERS
+                metadata = {"name": owner.name, "namespace": owner.namespace, "uid": resource.uid}
+                self._cluster.create_event(
+                    {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata},
+                    type="Warning",
+                    reason=reason,
+                    message=message,
+                    component=names.MANAGER_NODE_AGENT,
+                )

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+import namespaces
+import pytest
+from namespaces import Namespace
+from nodeworld import CLUSTER, NETWORK, OUTSIDE, TestPod, World, service
+
+from piavpn.net import nft
+from piavpn.node import bridge
+from piavpn.node.attach import Done
+from piavpn.node.canonical import Canonical
+from piavpn.node.outlet import Inside
+from piavpn.node.outlets import Outlets
+
+SERVICE = "10.96.0.10"
+LEADS_OUT = "10.96.0.20"
+SPOOFED = "10.244.0.77"
+
+# Behind the filter: what is counted here has passed it.
+DETECTOR = f"""
+table inet detector {{
+  counter outside {{ }}
+  counter spoofed {{ }}
+  counter dns {{ }}
+  counter ipv6 {{ }}
+  chain arrived {{
+    type filter hook prerouting priority -300; policy accept;
+    iifname != "veth5" accept
+    ip saddr {SPOOFED} counter name spoofed
+    udp dport 53 counter name dns
+    ip6 daddr 2001:db8::9 counter name ipv6
+  }}
+  chain left {{
+    type filter hook postrouting priority 300; policy accept;
+    oifname "wan" ip daddr {OUTSIDE} ct direction original counter name outside
+  }}
+}}
+table ip services {{
+  chain prerouting {{
+    type nat hook prerouting priority dstnat; policy accept;
+    ip daddr {LEADS_OUT} dnat to {OUTSIDE}
+  }}
+}}
+"""
+
+
+class Attached:
+    """A locked pod, with a detector behind the filter on the node's end of its link."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.pod: TestPod = world.pod()
+        self.outlets = Outlets(Canonical())
+        self.outlets.know(Inside(CLUSTER, ()))
+        outcome = world.attacher(self.outlets).bring(service("10.100.0.10"), self.pod.seen)
+        assert isinstance(outcome, Done)
+        world.node.run(f"ip addr add {SERVICE}/32 dev lo")
+        nft.load(DETECTOR)
+
+    def send_raw(self) -> dict[str, int]:
+        """Send past the lock what must not leave, and return what of it got past the filter."""
+        before = self._counted()
+        own = self.pod.cluster_address
+        with (
+            self.pod.namespace.entered(),
+            socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw,
+        ):
+            raw.bind(("eth0", 0))
+            for _ in range(3):
+                raw.send(self._frame(datagram(own, OUTSIDE, 9)))
+                raw.send(self._frame(datagram(SPOOFED, SERVICE, 9)))
+                raw.send(self._frame(datagram(own, SERVICE, 53)))
+                raw.send(self._frame(IPV6, kind=0x86DD))
+        after = self._counted()
+        return {name: after[name] - before[name] for name in after}
+
+    def _frame(self, packet: bytes, kind: int = 0x0800) -> bytes:
+        macs = mac_of(self.world.node, "veth5") + mac_of(self.pod.namespace, "eth0")
+        return macs + struct.pack("!H", kind) + packet
+
+    def _counted(self) -> dict[str, int]:
+        return {name: counter.packets for name, counter in nft.counters("inet detector").items()}
+
+
+def mac_of(where: Namespace, link: str) -> bytes:
+    (described,) = json.loads(where.run(f"ip -json link show {link}"))
+    return bytes.fromhex(described["address"].replace(":", ""))
+
+
+def checksum(header: bytes) -> int:
+    total = sum(struct.unpack(f"!{len(header) // 2}H", header))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total ^ 0xFFFF
+
+
+def datagram(source: str, target: str, port: int) -> bytes:
+    """Return an IPv4 packet with a UDP datagram, which needs no checksum of its own."""
+    addresses = socket.inet_aton(source) + socket.inet_aton(target)
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 36, 0, 0, 64, socket.IPPROTO_UDP, 0) + addresses
+    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
+    return header + struct.pack("!HHHH", 40000, port, 16, 0) + b"raw data"
+
+
+IPV6 = (
+    struct.pack("!IHBB", 0x60000000, 8, socket.IPPROTO_UDP, 64)
+    + socket.inet_pton(socket.AF_INET6, "2001:db8::5")
+    + socket.inet_pton(socket.AF_INET6, "2001:db8::9")
+    + struct.pack("!HHHH", 40000, 9, 8, 0xFFFF)
+)
+
+
+@pytest.fixture
+def attached(world: World) -> Iterator[Attached]:
+    namespaces.cni_plugins()
+    with world.node.entered():
+        bridge.ensure(NETWORK, None)
+        yield Attached(world)
+
+
+def test_a_raw_socket_walks_past_the_lock_but_not_past_the_node(attached: Attached) -> None:
+    assert attached.send_raw() == {"outside": 0, "spoofed": 0, "dns": 0, "ipv6": 0}
+    assert {n: c.packets for n, c in nft.counters("netdev piavpn_outlets").items()} == {
+        "dropped_source": 3,
+        "dropped_dns": 3,
+        "dropped_ipv6": 3,
+        "dropped_protocol": 0,
+    }
+    assert nft.counters("inet piavpn_outlets")["dropped_outside"].packets == 3
+    # The control: the same packets, before the same detector, where the filter is not.
+    attached.world.node.run(
+        "nft delete table netdev piavpn_outlets; nft delete table inet piavpn_outlets"
+    )
+    assert attached.send_raw() == {"outside": 3, "spoofed": 3, "dns": 3, "ipv6": 3}
+
+
+def test_a_filter_that_was_changed_or_taken_away_is_set_again(attached: Attached) -> None:
+    listing = "nft --stateless list table netdev piavpn_outlets; nft -s list table inet"
+    before = attached.world.node.run(f"{listing} piavpn_outlets")
+    attached.world.node.run("nft delete table netdev piavpn_outlets")
+    attached.world.node.run("nft flush chain inet piavpn_outlets forwarded")
+    attached.outlets.ensure()
+    assert attached.world.node.run(f"{listing} piavpn_outlets") == before
+    assert attached.send_raw() == {"outside": 0, "spoofed": 0, "dns": 0, "ipv6": 0}
+
+
+def test_a_filter_that_is_right_is_left_alone(attached: Attached) -> None:
+    attached.send_raw()
+    attached.outlets.ensure()
+    assert nft.counters("netdev piavpn_outlets")["dropped_source"].packets == 3
+
+
+def test_each_pod_has_its_own_address_and_the_last_one_takes_the_filter_along(
+    attached: Attached,
+) -> None:
+    other = attached.world.pod()
+    attacher = attached.world.attacher(attached.outlets)
+    assert isinstance(attacher.bring(service("10.100.0.11"), other.seen), Done)
+    assert '"veth5" . 10.244.0.5,\n\t\t\t     "veth6" . 10.244.0.6' in attached.world.node.run(
+        "nft list set netdev piavpn_outlets own"
+    )
+    attached.pod.run("ip link del eth0")
+    attached.outlets.ensure()
+    assert "veth5" not in attached.world.node.run("nft list table netdev piavpn_outlets")
+    other.run("ip link del eth0")
+    attached.outlets.ensure()
+    assert "piavpn_outlets" not in attached.world.node.run("nft list tables")
+
+
+@contextlib.contextmanager
+def echo(where: Namespace, kind: int, address: str) -> Iterator[None]:
+    """Answer once on port 7."""
+    with where.entered():
+        server = socket.socket(socket.AF_INET, kind)
+    with server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((address, 7))
+        server.settimeout(5)
+        if kind == socket.SOCK_STREAM:
+            server.listen()
+        thread = threading.Thread(target=_answer, args=(server, kind))
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+
+
+def _answer(server: socket.socket, kind: int) -> None:
+    with contextlib.suppress(TimeoutError):
+        if kind == socket.SOCK_DGRAM:
+            server.sendto(*server.recvfrom(100))
+            return
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(connection.recv(100))
+
+
+def ask(where: Namespace, kind: int, address: str) -> bytes:
+    with where.entered(), socket.socket(socket.AF_INET, kind) as client:
+        client.settimeout(2)
+        client.connect((address, 7))
+        client.send(b"hello")
+        return client.recv(100)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["TCP", "UDP"])
+def test_what_the_cluster_and_the_lan_may_do_passes(attached: Attached, kind: int) -> None:
+    world, pod = attached.world, attached.pod
+    elsewhere = world.pod()
+    for server, address, client in (
+        (world.node, SERVICE, pod.namespace),
+        (elsewhere.namespace, elsewhere.cluster_address, pod.namespace),
+        (pod.namespace, pod.cluster_address, elsewhere.namespace),
+        (pod.namespace, pod.cluster_address, world.node),
+        (pod.namespace, pod.cluster_address, world.outside),
+    ):
+        with echo(server, kind, "0.0.0.0"):
+            assert ask(client, kind, address) == b"hello"
+
+
+def test_a_service_that_leads_out_of_the_cluster_does_not_but_one_on_a_node_does(
+    attached: Attached,
+) -> None:
+    with echo(attached.world.outside, socket.SOCK_STREAM, "0.0.0.0"):
+        with pytest.raises(TimeoutError):
+            ask(attached.pod.namespace, socket.SOCK_STREAM, LEADS_OUT)
+        assert nft.counters("inet piavpn_outlets")["dropped_outside"].packets >= 1
+        attached.outlets.know(Inside(CLUSTER, (IPv4Address(OUTSIDE),)))
+        attached.outlets.ensure()
+        assert ask(attached.pod.namespace, socket.SOCK_STREAM, LEADS_OUT) == b"hello"
+    # The node is reached by that Service alone.
+    assert attached.send_raw()["outside"] == 0

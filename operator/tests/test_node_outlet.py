@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from piavpn.node import outlet
+from piavpn.node.outlet import Inside, Outlet
+
+INSIDE = Inside(
+    cluster=(IPv4Network("10.96.0.0/12"), IPv4Network("10.244.0.0/16")),
+    nodes=(IPv4Address("192.168.1.4"),),
+)
+OUTLETS = [Outlet("veth6", None), Outlet("veth5", IPv4Address("10.244.0.5"))]
+
+
+def test_a_pod_sends_in_its_own_name_and_no_questions_and_nothing_to_the_outside() -> None:
+    assert outlet.rulesets(OUTLETS, INSIDE) == {
+        "netdev piavpn_outlets": """\
+table netdev piavpn_outlets
+delete table netdev piavpn_outlets
+table netdev piavpn_outlets {
+  set own { type ifname . ipv4_addr; elements = { "veth5" . 10.244.0.5 }; }
+  counter dropped_ipv6 { }
+  counter dropped_protocol { }
+  counter dropped_source { }
+  counter dropped_dns { }
+  chain incoming {
+    type filter hook ingress devices = { "veth5", "veth6" } priority -150; policy accept;
+    meta protocol arp accept
+    meta protocol ip6 counter name dropped_ipv6 drop
+    meta protocol != ip counter name dropped_protocol drop
+    iifname . ip saddr != @own counter name dropped_source drop
+    meta l4proto { tcp, udp } th dport { 53, 853 } counter name dropped_dns drop
+  }
+}
+""",
+        "inet piavpn_outlets": """\
+table inet piavpn_outlets
+delete table inet piavpn_outlets
+table inet piavpn_outlets {
+  set pods { type ipv4_addr; elements = { 10.244.0.5 }; }
+  set cluster { type ipv4_addr; flags interval; elements = { 10.96.0.0/12, 10.244.0.0/16 }; }
+  set nodes { type ipv4_addr; elements = { 192.168.1.4 }; }
+  counter dropped_outside { }
+  chain forwarded {
+    type filter hook forward priority filter; policy accept;
+    ip saddr != @pods accept
+    ip daddr @cluster accept
+    ct direction reply accept
+    ct original ip daddr @cluster ip daddr @nodes accept
+    ip saddr @pods counter name dropped_outside drop
+  }
+}
+""",
+    }
+
+
+def test_the_order_in_which_links_come_does_not_matter() -> None:
+    assert outlet.rulesets(OUTLETS, INSIDE) == outlet.rulesets(OUTLETS[::-1], INSIDE)
+
+
+@pytest.mark.parametrize(
+    ("alias", "read"),
+    [
+        ("piavpn.dev/cluster-link/10.244.0.5", Outlet("veth5", IPv4Address("10.244.0.5"))),
+        ("piavpn.dev/cluster-link/nonsense", Outlet("veth5", None)),
+        ("piavpn.dev/cut-off", Outlet("veth5", None)),
+        ("piavpn.dev/service/10.100.0.10", None),
+        ("", None),
+    ],
+)
+def test_a_links_alias_says_what_it_is(alias: str, read: Outlet | None) -> None:
+    assert outlet.read("veth5", alias) == read
+
+
+def test_an_alias_is_read_as_it_was_given() -> None:
+    address = IPv4Address("10.244.0.5")
+    assert outlet.read("veth5", outlet.alias(address)) == Outlet("veth5", address)
