@@ -9,11 +9,11 @@ from collections.abc import Collection, Mapping
 from piavpn.node import alarms, outbox, reasons, sandbox
 from piavpn.node.attach import Attacher, Done
 from piavpn.node.decide import Problem
-from piavpn.node.model import Pod, PodPlan
+from piavpn.node.model import Pod, PodPlan, Role
 
 log = logging.getLogger(__name__)
 
-CHECK_SECONDS = 5.0
+CHECK_SECONDS = {Role.GATEWAY: 5.0, Role.SERVICE: 15.0}
 """Between looks into an attached pod's namespace, besides those that an alarm asks for."""
 FIRST_RETRY, LONGEST_RETRY = 0.5, 10.0
 """Seconds between attempts that fail."""
@@ -103,7 +103,7 @@ class Pods:
         tracked.plan, tracked.sandbox, tracked.outcome = plan, seen, outcome
         if isinstance(outcome, Done):
             tracked.failures = 0
-            tracked.next_look = now + CHECK_SECONDS
+            tracked.next_look = now + CHECK_SECONDS[pod.role]
         elif outcome.reason in _NOT_YET:
             tracked.next_look = now
         else:

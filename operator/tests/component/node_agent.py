@@ -21,6 +21,7 @@ from piavpn.node.canonical import Canonical
 from piavpn.node.host import Host
 from piavpn.node.links import Links
 from piavpn.node.loop import Loop
+from piavpn.node.model import Role
 from piavpn.node.outbox import Outbox
 from piavpn.node.outlets import Outlets
 from piavpn.node.pods import Pods
@@ -152,7 +153,7 @@ class Agent:
             self.make_pass()
             return holds()
 
-        namespaces.eventually(after_a_pass, what=what, seconds=pods.CHECK_SECONDS / 2)
+        namespaces.eventually(after_a_pass, what=what, seconds=pods.CHECK_SECONDS[Role.SERVICE] / 3)
 
     def is_tampered_with(self) -> bool:
         return self.confined() == ("False", "Tampered")
