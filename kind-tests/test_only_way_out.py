@@ -37,7 +37,7 @@ def test_the_gateway_has_no_default_route(steady: probes.Tunnel) -> None:
 def test_nothing_gets_out_by_the_cluster_link(
     steady: probes.Tunnel, pia: client.Client, who: str, protocol: str
 ) -> None:
-    _make_the_cluster_link_leak(steady)
+    nodes.answer_arp_for_everyone(steady.app.node)
     marker = pia.mark_leaks()
 
     from_ordinary_pod = getattr(steady.ordinary, protocol)(device="eth0")
@@ -81,24 +81,4 @@ def test_the_encrypted_packets_come_from_the_node_itself(
 
 
 def _in_namespace_of(pod: probes.Pod, *command: str) -> str:
-    """Run a command of the node in the pod's network namespace: the pod's image may lack it."""
-    uid = pod.get()["metadata"]["uid"]
-    script = (
-        f"for pid in $(grep -l -e 'pod{uid}' -e 'pod{uid.replace('-', '_')}' /proc/[0-9]*/cgroup"
-        " 2>/dev/null | cut -d/ -f3); do"
-        " [ $(readlink /proc/$pid/ns/net) = $(readlink /proc/1/ns/net) ] && continue;"
-        ' exec nsenter --net=/proc/$pid/ns/net "$@"; done; exit 1'
-    )
-    return nodes.run(pod.node, "sh", "-c", script, "sh", *command)
-
-
-def _make_the_cluster_link_leak(steady: probes.Tunnel) -> None:
-    """Have the node answer ARP for everyone, as Calico and Cilium do.
-
-    Without it a socket bound to eth0 reaches nobody on this CNI, lock or not, and the test would
-    prove nothing.
-    """
-    node = steady.app.node
-    nodes.run(
-        node, "sh", "-c", "for f in /proc/sys/net/ipv4/conf/veth*/proxy_arp; do echo 1 > $f; done"
-    )
+    return nodes.run_in_namespace_of(pod.node, pod.get()["metadata"]["uid"], *command)

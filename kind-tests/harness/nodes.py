@@ -13,6 +13,26 @@ def run(node: str, *command: str) -> str:
     return _docker("exec", node, *command)
 
 
+def run_in_namespace_of(node: str, uid: str, *command: str) -> str:
+    """Run a command of the node in the network namespace of the pod: its image may lack it."""
+    script = (
+        f"for pid in $(grep -l -e 'pod{uid}' -e 'pod{uid.replace('-', '_')}' /proc/[0-9]*/cgroup"
+        " 2>/dev/null | cut -d/ -f3); do"
+        " [ $(readlink /proc/$pid/ns/net) = $(readlink /proc/1/ns/net) ] && continue;"
+        ' exec nsenter --net=/proc/$pid/ns/net "$@"; done; exit 1'
+    )
+    return run(node, "sh", "-c", script, "sh", *command)
+
+
+def answer_arp_for_everyone(node: str) -> None:
+    """Have the node answer ARP for everyone on its pods' links, as Calico and Cilium do.
+
+    Without it a socket bound to eth0 reaches nobody on this CNI, lock or not, and a leak test
+    would prove nothing.
+    """
+    run(node, "sh", "-c", "for f in /proc/sys/net/ipv4/conf/veth*/proxy_arp; do echo 1 > $f; done")
+
+
 def address_of(container: str) -> str:
     """Return a container's address on the network that the nodes are in."""
     template = "{{.NetworkSettings.Networks.kind.IPAddress}}"

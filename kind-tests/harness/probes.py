@@ -47,6 +47,11 @@ class Pod:
             self.name, self.namespace, self.container, "python3", "-c", code
         ).strip()
 
+    def start_python(self, code: str) -> None:
+        """Run Python code in the pod and do not wait for its end."""
+        quiet = "stdin=-3, stdout=-3, stderr=-3"  # subprocess.DEVNULL
+        self.python(f"import subprocess; subprocess.Popen(['python3', '-c', {code!r}], {quiet})")
+
     def tcp(self, host: str = WHO_AM_I, *, device: str = "") -> str:
         """Ask who-am-I by TCP; a refusal comes back as `failed: ...`."""
         return self._try(_TCP, host, device)
