@@ -12,6 +12,8 @@ pytestmark = pytest.mark.owns_nodes
 
 
 def test_nothing_is_left_behind_and_the_same_objects_work_again() -> None:
+    for node in nodes.names():
+        waiting.eventually(lambda n=node: _is_settled(n), f"{node} has only what is in use")
     before = {node: _traces(node) for node in nodes.names()}
     for _ in range(2):
         with probes.tunnel("passing", location="us_chicago") as tunnel:
@@ -47,6 +49,15 @@ def test_a_deleted_vpn_leaves_its_app_locked_in() -> None:
         waiting.eventually(
             lambda: tunnel.app.tcp() == tunnel.server_address, "the app is back on the Internet"
         )
+
+
+def _is_settled(node: str) -> bool:
+    """Tell whether VPNs of earlier tests are gone: a bridge is kept a while after its last pod."""
+    known = {vpn["metadata"]["name"] for vpn in kubectl.items("piavpns")}
+    folders = set(nodes.run(node, "ls", "/run/piavpn").split())
+    bridges = {link.removeprefix("br-") for link in nodes.links(node) if link.startswith("br-")}
+    assert folders | bridges <= known, (folders, bridges)
+    return True
 
 
 def _traces(node: str) -> dict[str, object]:

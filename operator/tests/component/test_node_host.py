@@ -108,7 +108,9 @@ def test_a_subnet_that_another_vpn_was_given_is_free_for_it_at_once(
 ) -> None:
     other = dataclasses.replace(NETWORK, vpn="other", bridge="br-other")
     with world.node.entered():
-        host = Host(Canonical(), Links(tmp_path), tmp_path / "state", removal_seconds=3600)
+        known = Canonical()
+        outlets, state = Outlets(known), tmp_path / "state"
+        host = Host(known, Links(tmp_path), outlets, state, removal_seconds=3600)
         assert host.bring(dataclasses.replace(PLAN, proxies={})) == Problems()
         assert host.bring(NodePlan(networks={"other": other}, proxies={}, pods={})) == Problems()
         host.stop()
