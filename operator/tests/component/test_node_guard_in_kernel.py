@@ -130,13 +130,16 @@ def test_nobody_speaks_in_anothers_name(attack: Attack) -> None:
     with attack.world.node.entered():
         counted = nft.counters(guard.TABLE)
     assert counted["dropped_spoofed"].packets == 4
-    assert counted["dropped_protocol"].packets == 2
+    # At least: a namespace may say something of its own in IPv6, as when a link comes up.
+    assert counted["dropped_protocol"].packets >= 2
     assert reaches_gateway(attack.victim)
     assert reaches_gateway(attack.attacker)
     # The control: the same frames, seen by the same detector, where the guard is not. (The kernel
     # takes the tag of VLAN 0 off: such a frame is plain IP.)
     attack.world.node.run("nft delete table bridge piavpn_ports")
-    assert attack.run() == {"claimed_arp": 2, "claimed_ip": 3, "other": 1}
+    seen = attack.run()
+    assert (seen["claimed_arp"], seen["claimed_ip"]) == (2, 3)
+    assert seen["other"] >= 1
 
 
 def test_what_the_gateway_forwards_from_the_internet_passes(attack: Attack) -> None:

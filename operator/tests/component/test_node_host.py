@@ -112,7 +112,8 @@ def test_a_subnet_that_another_vpn_was_given_is_free_for_it_at_once(
         outlets, state = Outlets(known), tmp_path / "state"
         host = Host(known, Links(tmp_path), outlets, state, removal_seconds=3600)
         assert host.bring(dataclasses.replace(PLAN, proxies={})) == Problems()
-        assert host.bring(NodePlan(networks={"other": other}, proxies={}, pods={})) == Problems()
+        moved = dataclasses.replace(PLAN, networks={"other": other}, proxies={})
+        assert host.bring(moved) == Problems()
         host.stop()
     links = world.node.run("ip -brief link")
     assert "br-other" in links
