@@ -11,6 +11,7 @@ import pytest
 
 SOURCES = Path(__file__).parents[1]
 MUST_BE_PURE = (
+    "piavpn.api.cidrs",
     "piavpn.api.codec",
     "piavpn.api.conditions",
     "piavpn.api.gateway_config",

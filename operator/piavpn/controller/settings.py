@@ -7,6 +7,8 @@ import ipaddress
 import os
 from collections.abc import Mapping
 
+from piavpn.api import cidrs
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
@@ -34,16 +36,5 @@ class Settings:
             namespace=environment["PIAVPN_NAMESPACE"],
             image=image,
             cluster_domain=environment.get("PIAVPN_CLUSTER_DOMAIN") or "cluster.local",
-            cluster_cidrs=_networks(environment.get("PIAVPN_CLUSTER_CIDRS", "")),
+            cluster_cidrs=cidrs.given(environment),
         )
-
-
-def _networks(text: str) -> tuple[ipaddress.IPv4Network, ...]:
-    stripped = (cidr.strip() for cidr in text.split(","))
-    try:
-        return tuple(ipaddress.IPv4Network(cidr) for cidr in stripped if cidr)
-    except ValueError as error:
-        raise ValueError(
-            "PIAVPN_CLUSTER_CIDRS must be IPv4 networks, such as 10.244.0.0/16,10.96.0.0/12: "
-            f"{error}"
-        ) from error

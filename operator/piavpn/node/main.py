@@ -13,6 +13,7 @@ import threading
 from collections.abc import Mapping
 
 from piavpn import health, kube
+from piavpn.api import cidrs
 from piavpn.node import sandbox
 from piavpn.node.alarms import Alarms
 from piavpn.node.attach import Attacher
@@ -60,7 +61,7 @@ class Settings:
         return cls(
             node=environment["NODE_NAME"],
             namespace=environment["PIAVPN_NAMESPACE"],
-            cluster_cidrs=_networks(environment.get("PIAVPN_CLUSTER_CIDRS", "")),
+            cluster_cidrs=cidrs.given(environment),
             health_port=int(port),
         )
 
@@ -113,14 +114,3 @@ def _serve(settings: Settings, cluster: kube.Cluster, stop: threading.Event) -> 
     alarms.close()
     server.shutdown()
     log.info("node agent ends; attached pods stay attached and locked")
-
-
-def _networks(text: str) -> tuple[ipaddress.IPv4Network, ...]:
-    stripped = (cidr.strip() for cidr in text.split(","))
-    try:
-        return tuple(ipaddress.IPv4Network(cidr) for cidr in stripped if cidr)
-    except ValueError as error:
-        raise ValueError(
-            "PIAVPN_CLUSTER_CIDRS must be IPv4 networks, such as 10.244.0.0/16,10.96.0.0/12:"
-            f" {error}"
-        ) from error
