@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from datetime import timedelta
 
@@ -34,7 +35,7 @@ def decide(seen: model.Observed) -> model.Decision:
         PiaVpnCondition.SERVERS_KNOWN: servers_known,
     }
     verdicts[PiaVpnCondition.READY] = readiness.of_vpn(seen.vpn, verdicts, seen.gateway_pod)
-    errands = model.Errands(login, errands.fetch_list, errands.measure)
+    errands = dataclasses.replace(errands, login=login)
     return model.Decision(
         network=net,
         gateway=_gateway(seen, net, servers) if accepted.holds else None,
@@ -130,7 +131,7 @@ def _servers(
             return _failed(known.failure), (), fetch
         return model.Verdict(Status.UNKNOWN, Reason.FETCHING_LIST), (), fetch
     if spec.server_location == types.AUTO_LOCATION and known.latencies is None:
-        errands = model.Errands(fetch_list=fetch.fetch_list, measure=True)
+        errands = dataclasses.replace(fetch, measure=True)
         return model.Verdict(Status.UNKNOWN, Reason.MEASURING), (), errands
     found = locations.candidates(
         known.servers,
@@ -138,14 +139,14 @@ def _servers(
         fallbacks=spec.fallback_locations,
         latencies=known.latencies or {},
     )
-    taken = servers_in_use(seen)
+    taken = _servers_in_use(seen)
     servers = tuple(server for server in found.servers if server.address not in taken)
     if found.servers and not servers:
         return _all_in_use(found), (), fetch
     return _found(known.servers, spec, found), servers, fetch
 
 
-def servers_in_use(seen: model.Observed) -> set[ipaddress.IPv4Address]:
+def _servers_in_use(seen: model.Observed) -> set[ipaddress.IPv4Address]:
     """Return the servers at which other tunnels of the same account end.
 
     A second key of an account at one server address kills the first.
@@ -159,19 +160,18 @@ def servers_in_use(seen: model.Observed) -> set[ipaddress.IPv4Address]:
 
 
 def _all_in_use(found: locations.Candidates) -> model.Verdict:
-    regions = ", ".join(dict.fromkeys(server.region for server in found.servers))
     return model.Verdict(
         Status.FALSE,
         Reason.SERVERS_IN_USE,
-        f"every listed server of {regions} carries another PiaVpn of this account already: name "
-        "more regions in spec.fallbackLocations",
+        f"every listed server of {_regions(found)} carries another PiaVpn of this account "
+        "already: name more regions in spec.fallbackLocations",
     )
 
 
 def _found(
     known: serverlist.ServerList, spec: types.PiaVpnSpec, found: locations.Candidates
 ) -> model.Verdict:
-    regions = ", ".join(dict.fromkeys(server.region for server in found.servers))
+    regions = _regions(found)
     if found.unknown:
         message = "; ".join(locations.explain_unknown(known, wanted) for wanted in found.unknown)
         meanwhile = f" (meanwhile: {regions})" if regions else ""
@@ -194,6 +194,10 @@ def _found(
     )
 
 
+def _regions(found: locations.Candidates) -> str:
+    return ", ".join(dict.fromkeys(server.region for server in found.servers))
+
+
 def _failed(failure: model.Failure) -> model.Verdict:
     return model.Verdict(Status.FALSE, failure.reason, failure.message)
 
@@ -207,7 +211,7 @@ def _gateway(
     if net is None or seen.vpn is None:
         return None
     if not servers and seen.gateway_config is not None:
-        taken = servers_in_use(seen)
+        taken = _servers_in_use(seen)
         servers = tuple(s for s in seen.gateway_config.servers if s.address not in taken)
     return gateway_config.GatewayConfig(
         vpn=seen.name,
