@@ -49,6 +49,7 @@ launch_engine() {
   )
   forget_ended_process "$ENGINE/pid"
   forget_ended_process "$ENGINE/run/containerd/containerd.pid"
+  forget_ended_shims
   # Not the descriptors of our locks: the engine outlives this command.
   setsid dockerd "${options[@]}" >>"$ENGINE/log" 2>&1 </dev/null 8>&- 9>&- &
   eventually 60 engine_answers || die "the container engine did not start; see $ENGINE/log"
@@ -93,6 +94,21 @@ forget_ended_process() { # FILE
   if [[ -e $1 ]] && process_ended "$(<"$1")"; then
     rm "$1"
   fi
+}
+
+# A container's shim that was killed leaves its bundle, and over that no other one starts.
+forget_ended_shims() {
+  local bundle
+  for bundle in "$ENGINE"/run/containerd/daemon/io.containerd.runtime.v2.task/moby/*/; do
+    [[ -d $bundle ]] || continue
+    shim_runs "$(basename "$bundle")" && continue
+    unmount_below "${bundle%/}"
+    rm -rf "$bundle"
+  done
+}
+
+shim_runs() { # CONTAINER
+  grep --quiet --text --no-messages "containerd-shim.*$1" /proc/[0-9]*/cmdline
 }
 
 # Gone, or dead and waiting to be collected by its parent.
