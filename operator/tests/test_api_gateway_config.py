@@ -3,6 +3,7 @@
 import dataclasses
 import ipaddress
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -22,6 +23,10 @@ CONFIG = gateway_config.GatewayConfig(
         gateway_config.Server("swiss", "zurich402", ipaddress.IPv4Address("198.18.11.2"), 1337),
     ),
     locations=("swiss", "nl_amsterdam"),
+    renewal=gateway_config.Renewal(
+        "b3VyIHB1YmxpYyBrZXkgaGFzIDMyIGJ5dGVzIHRvby4=", datetime(2026, 12, 23, 3, 17, tzinfo=UTC)
+    ),
+    grace_seconds=1800,
 )
 
 
@@ -40,6 +45,11 @@ def test_the_document_reads_as_a_person_would_write_it() -> None:
             {"region": "swiss", "cn": "zurich402", "address": "198.18.11.2", "port": 1337},
         ],
         "locations": ["swiss", "nl_amsterdam"],
+        "renewal": {
+            "publicKey": "b3VyIHB1YmxpYyBrZXkgaGFzIDMyIGJ5dGVzIHRvby4=",
+            "time": "2026-12-23T03:17:00Z",
+        },
+        "graceSeconds": 1800,
     }
 
 
@@ -49,8 +59,9 @@ def test_the_document_reads_as_a_person_would_write_it() -> None:
         CONFIG,
         dataclasses.replace(CONFIG, servers=()),
         dataclasses.replace(CONFIG, ca_bundle="-----BEGIN CERTIFICATE-----\n"),
+        dataclasses.replace(CONFIG, renewal=None),
     ],
-    ids=["usual", "no servers yet", "own authority"],
+    ids=["usual", "no servers yet", "own authority", "no renewal"],
 )
 def test_the_gateway_reads_what_the_operator_wrote(config: gateway_config.GatewayConfig) -> None:
     assert gateway_config.GatewayConfig.from_json(config.to_json()) == config
@@ -60,6 +71,13 @@ def test_servers_stay_in_the_order_in_which_to_try_them() -> None:
     reversed_order = dataclasses.replace(CONFIG, servers=CONFIG.servers[::-1])
     read = gateway_config.GatewayConfig.from_json(reversed_order.to_json())
     assert [server.cn for server in read.servers] == ["zurich402", "zurich401"]
+
+
+def test_a_document_of_before_renewals_still_reads_and_asks_for_none() -> None:
+    document = json.loads(CONFIG.to_json())
+    del document["renewal"], document["graceSeconds"]
+    read = gateway_config.GatewayConfig.from_json(json.dumps(document))
+    assert read == dataclasses.replace(CONFIG, renewal=None, grace_seconds=3600)
 
 
 def test_equal_configs_give_equal_text_so_that_nothing_is_written_twice() -> None:

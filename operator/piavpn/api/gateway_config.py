@@ -8,11 +8,13 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
+from datetime import datetime
 
 from piavpn.api import codec, types
 
 KEY = "config.json"
 """The document's key in the ConfigMap."""
+DEFAULT_GRACE_SECONDS = 3600
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,6 +28,19 @@ class Server:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Renewal:
+    """The session that is to be replaced by one at another server, and when.
+
+    It names its session, so that a document that is read late never ends the session that followed.
+    """
+
+    public_key: str
+    """Our WireGuard public key of that session, base64, as in `status.session`."""
+    time: datetime
+    """When to make the new session, from which on nothing new uses the old one; whole seconds."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """All that a gateway is told, but for the token."""
 
@@ -36,6 +51,9 @@ class GatewayConfig:
     locations: tuple[str, ...] = ()
     """The region ids that a session may be in; empty for any."""
     ca_bundle: str | None = None
+    renewal: Renewal | None = None
+    grace_seconds: int = DEFAULT_GRACE_SECONDS
+    """How long connections may stay on a renewed session's old server before they are cut."""
 
     def to_json(self) -> str:
         """Return the document; equal configs give equal text."""
