@@ -45,6 +45,13 @@ def test_objects_are_named_after_what_they_are_for() -> None:
     assert names.account_name("pia-credentials") == "piavpn-account-pia-credentials"
 
 
+def test_credentials_under_other_keys_of_a_secret_have_an_account_of_their_own() -> None:
+    one = names.account_name("pia", "user-a", "password-a")
+    other = names.account_name("pia", "user-b", "password-b")
+    assert len({one, other, names.account_name("pia")}) == 3
+    assert len(names.account_name("s" * 238, "user-a", "password-a")) == 253
+
+
 def test_each_vpn_has_a_directory_of_sockets_of_its_own() -> None:
     assert names.wireguard_directory("home") == "/run/piavpn/home/wireguard"
     assert names.wireguard_directory("home") != names.wireguard_directory("work")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+from datetime import datetime
 from typing import Any
 
 import pytest
-from controller_samples import LATER, NOW
+from controller_samples import EARLIER, LATER, NOW
 
 from piavpn.api import types
 from piavpn.controller import accounts, model
@@ -160,6 +161,76 @@ def test_a_secret_that_someone_changed_by_hand_leads_to_a_login_and_to_no_crash(
     data: dict[str, str | bytes], expected: model.Account
 ) -> None:
     assert accounts.read(encoded(**data)) == expected
+
+
+# Two Secrets of one account
+
+
+LIMITED = model.Failure("RateLimited", "PIA takes no login for a while", LATER)
+MINE = model.Credentials("p1234567", "correct horse", "print-mine", "login-1", "account-1")
+
+
+def kept(name: str, token: str | None = None, **changes: Any) -> model.Object:
+    known = model.Account(f"print-{name}", has_token=token is not None, login="login-1")
+    return accounts.secret(name, "piavpn-system", dataclasses.replace(known, **changes), token)
+
+
+def mine(**changes: Any) -> model.Account:
+    known = model.Account("print-mine", has_token=False, login="login-1", account="account-1")
+    return dataclasses.replace(known, **changes)
+
+
+def test_a_token_that_another_secret_of_the_account_got_is_taken_over() -> None:
+    other = kept("other", "token-1", token_time=NOW)
+    expected = mine(has_token=True, token_time=NOW), "token-1"
+    assert accounts.shared(MINE, None, [other], NOW) == expected
+
+
+def test_not_one_that_another_password_got() -> None:
+    other = kept("other", "token-1", token_time=NOW, login="login-2")
+    assert accounts.shared(MINE, None, [other], NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("token", "issued"),
+    [("token-1", NOW), ("token-0", EARLIER)],
+    ids=["the rejected one itself", "an older one"],
+)
+def test_nor_one_that_is_no_better_than_the_own_one_that_was_rejected(
+    token: str, issued: datetime
+) -> None:
+    own = kept("mine", "token-1", token_time=NOW)
+    other = kept("other", token, token_time=issued)
+    assert accounts.shared(MINE, own, [other], NOW) is None
+
+
+def test_a_newer_one_replaces_the_own_one_that_was_rejected() -> None:
+    own = kept("mine", "token-1", token_time=EARLIER)
+    other = kept("other", "token-2", token_time=NOW)
+    expected = mine(has_token=True, token_time=NOW), "token-2"
+    assert accounts.shared(MINE, own, [other], NOW) == expected
+
+
+def test_a_rate_limit_that_another_secret_met_is_respected() -> None:
+    other = kept("other", failure=LIMITED)
+    assert accounts.shared(MINE, None, [other], NOW) == (mine(failure=LIMITED), None)
+    assert accounts.shared(MINE, None, [other], LATER) is None
+
+
+def test_a_rate_limit_outlives_the_secret_that_is_made_again_with_the_same_content() -> None:
+    own = kept("earlier", failure=LIMITED)
+    assert accounts.shared(MINE, own, [], NOW) == (mine(failure=LIMITED), None)
+
+
+def test_but_another_password_is_tried_at_once() -> None:
+    own = kept("earlier", failure=LIMITED, login="login-2")
+    assert accounts.shared(MINE, own, [], NOW) is None
+
+
+@pytest.mark.parametrize("reason", ["BadCredentials", "Unreachable"])
+def test_any_other_failure_of_another_secret_keeps_nobody_from_logging_in(reason: str) -> None:
+    failure = dataclasses.replace(LIMITED, reason=reason)
+    assert accounts.shared(MINE, None, [kept("other", failure=failure)], NOW) is None
 
 
 # How long PIA is left alone

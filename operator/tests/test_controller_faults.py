@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from controller_world import (
     ACCOUNT,
     GATEWAY,
+    NAMESPACE,
     TOKEN,
     World,
     eventually,
@@ -106,6 +109,39 @@ def test_two_vpns_on_one_account_share_one_login_and_one_list(world: World) -> N
     assert (world.pia.logins, world.pia.lists) == (1, 1)
 
 
+def test_two_secrets_of_one_account_share_one_login(world: World) -> None:
+    world.credentials()
+    world.credentials(name="the-same-again")
+    world.vpn()
+    world.vpn("downloads", credentialsSecretRef={"name": "the-same-again"})
+    world.pass_over("home", "downloads")
+    for name in ("home", "downloads"):
+        eventually(
+            functools.partial(
+                lambda vpn: world.vpn_condition("Authenticated", vpn) == ("True", "LoggedIn"), name
+            )
+        )
+    assert world.pia.logins == 1
+    assert world.secret("piavpn-account-the-same-again")["token"] == TOKEN
+
+
+def test_credentials_under_other_keys_of_the_same_secret_are_a_login_of_their_own(
+    world: World,
+) -> None:
+    encoded = base64.b64encode(b"p7654321").decode()
+    world.credentials()
+    known = world.api.get(kube.SECRETS, "pia-credentials", NAMESPACE)["data"]
+    world.api.put(kube.SECRETS, "pia-credentials", NAMESPACE, data={**known, "other": encoded})
+    world.vpn()
+    world.vpn("downloads", credentialsSecretRef={"name": "pia-credentials", "usernameKey": "other"})
+    world.pass_over("home", "downloads")
+    eventually(lambda: world.vpn_condition("Authenticated") == ("True", "LoggedIn"))
+    eventually(lambda: world.vpn_condition("Authenticated", "downloads") == ("True", "LoggedIn"))
+    for _ in range(3):
+        world.pass_over("home", "downloads")
+    assert world.pia.logins == 2
+
+
 def test_a_refused_login_is_kept_in_the_account_s_secret_and_not_repeated(world: World) -> None:
     world.pia.login = Reply(429, "{}")
     world.credentials()
@@ -113,7 +149,8 @@ def test_a_refused_login_is_kept_in_the_account_s_secret_and_not_repeated(world:
     world.loop.wake("home")
     eventually(lambda: world.vpn_condition("Authenticated") == ("False", "RateLimited"))
     kept = world.secret(ACCOUNT)
-    assert set(kept) == {"fingerprint", "failureReason", "failureMessage", "retryTime"}
+    digests = {"fingerprint", "login", "account"}
+    assert set(kept) == digests | {"failureReason", "failureMessage", "retryTime"}
     world.pass_over("home")
     world.pass_over("home")
     assert world.pia.logins == 1

@@ -57,7 +57,7 @@ def changes_after_another_pass(world: World, *vpns: str) -> list[Call]:
 
 def test_a_vpn_gets_a_gateway_a_token_and_its_servers(tunnel: World) -> None:
     account = tunnel.secret(ACCOUNT)
-    assert set(account) == {"fingerprint", "token", "tokenTime"}
+    assert set(account) == {"fingerprint", "login", "account", "token", "tokenTime"}
     assert account["token"] == TOKEN
     config = tunnel.api.get(kube.CONFIG_MAPS, GATEWAY, NAMESPACE)["data"]["config.json"]
     assert "198.18.1.1" in config

@@ -40,6 +40,7 @@ MANAGER_NODE_AGENT = "piavpn-node-agent"
 """Field managers: one for each role, so that each part of a status has one writer."""
 
 _MAX_LINK_NAME = 15
+_MAX_SECRET_NAME = 253
 
 
 def bridge_name(vpn: str) -> str:
@@ -59,9 +60,20 @@ def gateway_name(vpn: str) -> str:
     return f"piavpn-gateway-{vpn}"
 
 
-def account_name(credentials_secret: str) -> str:
-    """Return the name of the Secret with the account's token, one for each credentials Secret."""
-    return f"piavpn-account-{credentials_secret}"
+def account_name(
+    credentials_secret: str,
+    username_key: str = "username",
+    password_key: str = "password",  # noqa: S107 - a key's name
+) -> str:
+    """Return the name of the Secret with the account's token: one for each pair of credentials.
+
+    One Secret may hold several pairs, each under keys of its own.
+    """
+    name = f"piavpn-account-{credentials_secret}"
+    if (username_key, password_key) == ("username", "password"):
+        return name
+    digest = hashlib.sha256(f"{username_key}/{password_key}".encode()).hexdigest()[:8]
+    return f"{name[: _MAX_SECRET_NAME - 9]}-{digest}"
 
 
 def wireguard_directory(vpn: str) -> str:

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from piavpn.api import codec, conditions
+from piavpn.api import codec, conditions, names
 
 TOKEN_URL = "https://www.privateinternetaccess.com/api/client/v2/token"  # noqa: S105 - an address
 SERVER_LIST_URL = "https://serverlist.piaservers.net/vpninfo/servers/v6"
@@ -27,6 +27,11 @@ class CredentialsSecretRef:
     name: str
     username_key: str = "username"
     password_key: str = "password"  # noqa: S105 - a key's name
+
+    @property
+    def account_name(self) -> str:
+        """The name of the Secret with the token that these credentials get."""
+        return names.account_name(self.name, self.username_key, self.password_key)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,13 +6,15 @@ Its layout is known here alone. It never holds the password.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from piavpn.api import codec, names, types
 from piavpn.controller import model
 from piavpn.controller.reasons import Reason
+from piavpn.pia import errors
 
 LABEL = f"{names.GROUP}/account"
 """On the Secret: tells it from others, for its removal with the last PiaVpn that used it."""
@@ -40,8 +42,13 @@ def read_credentials(
             f"Secret {ref.name} in namespace {namespace} has no {' and no '.join(missing)}: add "
             "it, or name its key in spec.credentialsSecretRef",
         )
-    text = "\0".join((secret["metadata"].get("uid", ""), username, password))
-    return model.Credentials(username, password, hashlib.sha256(text.encode()).hexdigest())
+    return model.Credentials(
+        username,
+        password,
+        fingerprint=_digest(secret["metadata"].get("uid", ""), username, password),
+        login=_digest(username, password),
+        account=_digest(username),
+    )
 
 
 def read(secret: model.Object | None) -> model.Account | None:
@@ -54,12 +61,65 @@ def read(secret: model.Object | None) -> model.Account | None:
         has_token=bool(data.get("token")),
         token_time=_time(data, "tokenTime"),
         failure=_failure(data),
+        login=data.get("login", ""),
+        account=data.get("account", ""),
     )
 
 
 def read_token(secret: model.Object | None) -> str | None:
     """Return the token itself."""
     return _decoded(secret).get("token") if secret is not None else None
+
+
+def shared(
+    credentials: model.Credentials,
+    own: model.Object | None,
+    others: Iterable[model.Object],
+    now: datetime,
+) -> tuple[model.Account, str | None] | None:
+    """Return what an earlier login with this user name and password came to, if it still counts.
+
+    That is a token that another Secret got, other and newer than the own one, which was rejected;
+    or PIA's refusal to take more logins. Two Secrets of one account are one account to PIA.
+
+    Args:
+        credentials: those that are to log in.
+        own: the Secret that the login would be kept in.
+        others: the other accounts' Secrets.
+        now: refusals until then are over.
+    """
+    mine, my_token = read(own), read_token(own)
+    for other in others:
+        known, token = read(other), read_token(other)
+        if known is None or known.login != credentials.login or not token:
+            continue
+        if known.failure is None and token != my_token and _newer(known, mine):
+            return _as_own(known, credentials, failure=None), token
+    for each in (own, *others):
+        known = read(each)
+        if known is None or known.login != credentials.login or known.failure is None:
+            continue
+        limited = known.failure.reason == errors.RateLimited.reason
+        if limited and known.failure.retry_time > now:
+            kept = _kept(mine, credentials)
+            token = my_token if kept.has_token else None
+            return _as_own(kept, credentials, failure=known.failure), token
+    return None
+
+
+def after_failure(
+    credentials: model.Credentials, own: model.Object | None, failure: model.Failure
+) -> tuple[model.Account, str | None]:
+    """Return the account with this failure, and the token that these credentials got before."""
+    kept = _kept(read(own), credentials)
+    token = read_token(own) if kept.has_token else None
+    return _as_own(kept, credentials, failure=failure), token
+
+
+def after_login(credentials: model.Credentials, now: datetime) -> model.Account:
+    """Return the account that has a token since `now`."""
+    fresh = model.Account(credentials.fingerprint, has_token=True, token_time=now)
+    return _as_own(fresh, credentials, failure=None)
 
 
 def secret(  # the whole Secret, of a login that went well or not
@@ -69,7 +129,12 @@ def secret(  # the whole Secret, of a login that went well or not
     token: str | None,
 ) -> model.Object:
     """Return the Secret that holds `account` and its token."""
-    text = {"fingerprint": account.fingerprint}
+    told = {
+        "fingerprint": account.fingerprint,
+        "login": account.login,
+        "account": account.account,
+    }
+    text = {key: value for key, value in told.items() if value}
     if token is not None:
         text["token"] = token
     if account.token_time is not None:
@@ -89,6 +154,35 @@ def secret(  # the whole Secret, of a login that went well or not
 def _decoded(secret_: model.Object) -> dict[str, str]:
     data: Mapping[str, str] = secret_.get("data") or {}
     return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
+
+
+def _newer(known: model.Account, mine: model.Account | None) -> bool:
+    if mine is None or not mine.has_token or mine.token_time is None:
+        return True
+    return known.token_time is not None and known.token_time > mine.token_time
+
+
+def _kept(mine: model.Account | None, credentials: model.Credentials) -> model.Account:
+    """Return what these very credentials came to before."""
+    if mine is not None and mine.fingerprint == credentials.fingerprint:
+        return mine
+    return model.Account(credentials.fingerprint, has_token=False)
+
+
+def _as_own(
+    account: model.Account, credentials: model.Credentials, *, failure: model.Failure | None
+) -> model.Account:
+    return dataclasses.replace(
+        account,
+        fingerprint=credentials.fingerprint,
+        failure=failure,
+        login=credentials.login,
+        account=credentials.account,
+    )
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _failure(data: Mapping[str, str]) -> model.Failure | None:

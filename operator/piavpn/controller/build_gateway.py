@@ -129,7 +129,7 @@ def _where_the_apps_are(vpn: types.PiaVpn) -> model.Object:
 def _token_alone(vpn: types.PiaVpn) -> model.Object:
     """Return the Secret's volume: the token only, and none yet is fine."""
     return {
-        "secretName": names.account_name(vpn.spec.credentials_secret_ref.name),
+        "secretName": vpn.spec.credentials_secret_ref.account_name,
         "optional": True,
         "items": [{"key": "token", "path": "token"}],
     }

@@ -53,8 +53,11 @@ class Errands:
         endpoints = vpn.spec.endpoints
         if wanted.login and isinstance(seen.credentials, model.Credentials):
             credentials = seen.credentials
-            secret = vpn.spec.credentials_secret_ref.name
-            self._once(("login", secret), vpn.name, lambda: self._login(vpn, credentials, seen))
+            self._once(
+                ("login", credentials.account),
+                vpn.name,
+                lambda: self._login(vpn, credentials, seen),
+            )
         if wanted.fetch_list:
             measure = vpn.spec.server_location == types.AUTO_LOCATION
             key = ("list", endpoints)
@@ -99,10 +102,14 @@ class Errands:
         self, vpn: types.PiaVpn, credentials: model.Credentials, seen: model.Observed
     ) -> None:
         endpoints = vpn.spec.endpoints
-        name = names.account_name(vpn.spec.credentials_secret_ref.name)
-        now = accounts.read(self._cluster.get(kube.SECRETS, name, self._settings.namespace))
-        if now != seen.account:
+        name = vpn.spec.credentials_secret_ref.account_name
+        own = self._cluster.get(kube.SECRETS, name, self._settings.namespace)
+        if accounts.read(own) != seen.account:
             return  # a login ended between the look and the decision
+        if shared := accounts.shared(credentials, own, self._others(name), _now()):
+            log.info("PiaVpn %s: another Secret of the account has logged in already", vpn.name)
+            self._record(name, *shared)
+            return
         try:
             token = login.login(
                 endpoints.token_url,
@@ -112,27 +119,17 @@ class Errands:
             )
         except errors.PiaError as error:
             log.warning("PiaVpn %s: login: %s: %s", vpn.name, error.reason, error.message)
-            self._record_failure(name, credentials, error)
+            failure = model.Failure(error.reason, error.message, _now() + retry_delay(error))
+            own = self._cluster.get(kube.SECRETS, name, self._settings.namespace)
+            self._record(name, *accounts.after_failure(credentials, own, failure))
             return
         log.info("PiaVpn %s: logged in to PIA", vpn.name)
-        account = model.Account(credentials.fingerprint, has_token=True, token_time=_now())
-        self._record(name, account, token)
+        self._record(name, accounts.after_login(credentials, _now()), token)
 
-    def _record_failure(
-        self, name: str, credentials: model.Credentials, error: errors.PiaError
-    ) -> None:
-        """Keep the failure, and the token that these credentials may have got before."""
-        old = self._cluster.get(kube.SECRETS, name, self._settings.namespace)
-        before = accounts.read(old)
-        kept = before if before and before.fingerprint == credentials.fingerprint else None
-        failure = model.Failure(error.reason, error.message, _now() + retry_delay(error))
-        account = model.Account(
-            credentials.fingerprint,
-            has_token=kept is not None and kept.has_token,
-            token_time=kept.token_time if kept else None,
-            failure=failure,
-        )
-        self._record(name, account, accounts.read_token(old) if account.has_token else None)
+    def _others(self, name: str) -> list[model.Object]:
+        """Return the accounts' Secrets but for this one."""
+        found = self._cluster.list(kube.SECRETS, self._settings.namespace, labels=accounts.LABEL)
+        return [secret for secret in found if secret["metadata"]["name"] != name]
 
     def _record(self, name: str, account: model.Account, token: str | None) -> None:
         body = accounts.secret(name, self._settings.namespace, account, token)

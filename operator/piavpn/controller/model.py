@@ -33,6 +33,11 @@ class Credentials:
     username: str = dataclasses.field(repr=False)
     password: str = dataclasses.field(repr=False)
     fingerprint: str = dataclasses.field(repr=False)
+    """Of the Secret and what is in it: another one is tried at once."""
+    login: str = dataclasses.field(default="", repr=False)
+    """Of user name and password: the same in two Secrets is one login."""
+    account: str = dataclasses.field(default="", repr=False)
+    """Of the user name: tunnels of one account must not share a server."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +56,9 @@ class Account:
     has_token: bool
     token_time: datetime | None = None
     failure: Failure | None = None
+    login: str = dataclasses.field(default="", repr=False)
+    account: str = dataclasses.field(default="", repr=False)
+    """As in the credentials that it came of."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from piavpn import kube
-from piavpn.api import gateway_config, names, types
+from piavpn.api import codec, gateway_config, names, types
 from piavpn.controller import accounts, model, network, serverlists, settings
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Observer:
     def account_names(self) -> set[str]:
         """Return the names of the accounts' Secrets that PiaVpns use."""
         refs = (item["spec"]["credentialsSecretRef"] for item in self._cluster.list(kube.PIA_VPNS))
-        return {names.account_name(ref["name"]) for ref in refs}
+        return {codec.decode(types.CredentialsSecretRef, ref).account_name for ref in refs}
 
     def _vpns(
         self, name: str
@@ -125,7 +125,7 @@ class Observer:
         namespace = self._settings.namespace
         ref = vpn.spec.credentials_secret_ref
         secret = self._cluster.get(kube.SECRETS, ref.name, namespace)
-        account = self._cluster.get(kube.SECRETS, names.account_name(ref.name), namespace)
+        account = self._cluster.get(kube.SECRETS, ref.account_name, namespace)
         config = self._cluster.get(kube.CONFIG_MAPS, names.gateway_name(vpn.name), namespace)
         pods = self._cluster.list(kube.PODS, namespace, labels=f"{names.LABEL_GATEWAY}={vpn.name}")
         return dataclasses.replace(
