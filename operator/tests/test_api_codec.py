@@ -22,7 +22,7 @@ PIA_VPN = {
         },
         "serverLocation": "swiss",
         "fallbackLocations": ["nl_amsterdam", "de-frankfurt"],
-        "network": {"subnet": "10.200.0.0/24"},
+        "network": {"subnet": "10.200.0.0/24", "serviceIsolation": False},
         "endpoints": {
             "tokenURL": "https://198.18.0.2/token",
             "serverListURL": "https://198.18.0.2/servers",
@@ -97,7 +97,7 @@ def test_a_pia_vpn_is_read_field_by_field() -> None:
             ),
             server_location="swiss",
             fallback_locations=("nl_amsterdam", "de-frankfurt"),
-            network=types.NetworkSpec(subnet=IPv4Network("10.200.0.0/24")),
+            network=types.NetworkSpec(IPv4Network("10.200.0.0/24"), service_isolation=False),
             endpoints=types.Endpoints(
                 token_url="https://198.18.0.2/token",
                 server_list_url="https://198.18.0.2/servers",
@@ -183,7 +183,7 @@ def test_a_spec_with_the_required_fields_alone_takes_the_defaults() -> None:
         },
         "serverLocation": "auto",
         "fallbackLocations": [],
-        "network": {},
+        "network": {"serviceIsolation": True},
         "endpoints": {
             "tokenURL": "https://www.privateinternetaccess.com/api/client/v2/token",
             "serverListURL": "https://serverlist.piaservers.net/vpninfo/servers/v6",

@@ -40,6 +40,7 @@ def shape_of_type(hint: Any) -> dict[str, Any]:
     if issubclass(hint, enum.Enum):
         return {"type": "string", "enum": sorted(member.value for member in hint)}
     scalars = {
+        bool: {"type": "boolean"},
         int: {"type": "integer"},
         str: {"type": "string"},
         datetime: {"type": "string", "format": "date-time"},

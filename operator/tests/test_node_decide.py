@@ -223,7 +223,6 @@ def test_a_settled_pod_needs_nothing() -> None:
 @pytest.mark.parametrize(
     "link",
     [
-        {"isolated": False},
         {"port_alias": ""},
         {"port_alias": "piavpn.dev/gateway/10.100.0.10"},
         {"bridge": "br-other"},
@@ -239,6 +238,39 @@ def test_a_wrong_link_is_taken_away_and_made_anew(link: dict[str, object]) -> No
         SETTLED, bridge_link=dataclasses.replace(SETTLED.bridge_link, **link)
     )
     assert decide.steps(PLAN, LINK, wrong, "intact") == (Step.DETACH, Step.ATTACH, Step.ROUTES)
+
+
+def service_with(*, isolation: bool) -> PodPlan:
+    return dataclasses.replace(
+        PLAN, network=dataclasses.replace(NETWORK, service_isolation=isolation)
+    )
+
+
+def test_isolation_is_changed_without_taking_the_link_away() -> None:
+    assert SETTLED.bridge_link is not None
+    talking = dataclasses.replace(
+        SETTLED, bridge_link=dataclasses.replace(SETTLED.bridge_link, isolated=False)
+    )
+    assert decide.steps(service_with(isolation=False), LINK, SETTLED, "intact") == (Step.ISOLATION,)
+    assert decide.steps(service_with(isolation=False), LINK, talking, "intact") == ()
+    assert decide.steps(service_with(isolation=True), LINK, talking, "intact") == (Step.ISOLATION,)
+
+
+def test_isolation_is_on_the_nodes_side_and_its_change_no_damage() -> None:
+    assert SETTLED.bridge_link is not None
+    talking = dataclasses.replace(SETTLED.bridge_link, isolated=False)
+    assert decide.damage(VERIFIED, dataclasses.replace(SETTLED, bridge_link=talking)) == ()
+
+
+def test_services_are_isolated_as_their_vpn_says_and_gateways_never() -> None:
+    spec = dataclasses.replace(HOME.spec, network=types.NetworkSpec(service_isolation=False))
+    talking = dataclasses.replace(SNAPSHOT, vpns={"home": dataclasses.replace(HOME, spec=spec)})
+    for snapshot, isolated in ((SNAPSHOT, True), (talking, False)):
+        plans = decide.node_plan(snapshot, 1380).pods
+        app, gateway = plans["a"], plans["g"]
+        assert isinstance(app, PodPlan)
+        assert isinstance(gateway, PodPlan)
+        assert (app.isolated, gateway.isolated) == (isolated, False)
 
 
 def test_a_gateway_needs_its_tunnels_last() -> None:

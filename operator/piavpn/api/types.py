@@ -39,6 +39,7 @@ class NetworkSpec:
     """What may be said about the VPN's own network."""
 
     subnet: ipaddress.IPv4Network | None = None
+    service_isolation: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

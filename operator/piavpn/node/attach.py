@@ -172,6 +172,9 @@ class Attacher:
                 port = cni.add_bridge(_attachment(plan, seen, fd))
                 ports.assign(port, guard.Owner(plan.role, plan.address))
                 ports.ensure_guard(self._canonical)
+            case Step.ISOLATION:
+                owner = guard.Owner(plan.role, plan.address)
+                ports.isolate(plan.network.bridge, owner, isolated=plan.isolated)
             case Step.ROUTES:
                 with netns.entered(fd):
                     _route(plan, link)
@@ -201,5 +204,5 @@ def _attachment(plan: PodPlan, seen: sandbox.Sandbox, fd: int) -> cni.Attachment
         address=plan.network.interface(plan.address),
         mac=plan.mac,
         mtu=plan.network.mtu,
-        isolated=plan.role is Role.SERVICE,
+        isolated=plan.isolated,
     )

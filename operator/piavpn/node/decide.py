@@ -72,6 +72,7 @@ class Step(enum.StrEnum):
     OUTLET = "filter on the node's side"
     DETACH = "detach"
     ATTACH = "attach"
+    ISOLATION = "port isolation"
     ROUTES = "routes"
     TUNNELS = "WireGuard links"
 
@@ -121,6 +122,8 @@ def steps(plan: PodPlan, link: ClusterLink, state: PodState, intact_lock: str) -
     attached = _is_attached(plan, state.bridge_link)
     if not attached:
         todo += [Step.ATTACH] if state.bridge_link is None else [Step.DETACH, Step.ATTACH]
+    elif state.bridge_link and state.bridge_link.isolated != plan.isolated:
+        todo.append(Step.ISOLATION)
     routes_right = state.routes == frozenset(lock.routes(plan, link))
     rules_right = state.rules == frozenset(lock.rules(link))
     shut = not ways_out(state.ways_out, plan.cluster)
@@ -136,7 +139,7 @@ def damage(verified: Verified, state: PodState) -> tuple[str, ...]:
     """Return what of a pod is not as it was when it was verified, in words; nothing means: intact.
 
     What must be may have changed since: that is no damage. Nor are kernel parameters, which open
-    no way out, and the filter on the node's side, which the pod cannot reach.
+    no way out, and what is on the node's side, which the pod cannot reach.
     """
     plan = verified.plan
     differs = steps(plan, verified.link, state, verified.lock)
@@ -179,6 +182,7 @@ def _network(vpn: PiaVpn | None, tunnel_mtu: int) -> Network | None:
         host=allocated.host_address,
         gateway=allocated.gateway_address,
         mtu=tunnel_mtu,
+        service_isolation=vpn.spec.network.service_isolation,
     )
 
 
@@ -252,11 +256,12 @@ def _is_for_services(address: ipaddress.IPv4Address, network: Network) -> bool:
 
 
 def _is_attached(plan: PodPlan, link: BridgeLink | None) -> bool:
-    return link == BridgeLink(
+    """Tell whether the link is right; its isolation alone can be changed under a living pod."""
+    return link is not None and link == BridgeLink(
         address=plan.network.interface(plan.address),
         mac=plan.mac,
         bridge=plan.network.bridge,
         port_alias=guard.Owner(plan.role, plan.address).to_alias(),
-        isolated=plan.role is Role.SERVICE,
+        isolated=link.isolated,
         up=True,
     )

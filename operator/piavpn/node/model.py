@@ -28,6 +28,8 @@ class Network:
     gateway: ipaddress.IPv4Address
     mtu: int
     """Of the bridge, of every `vpn0` and of the tunnel's links."""
+    service_isolation: bool = True
+    """Whether the bridge keeps services from reaching each other."""
 
     def interface(self, address: ipaddress.IPv4Address) -> ipaddress.IPv4Interface:
         """Return the address with the subnet's prefix length."""
@@ -78,6 +80,11 @@ class PodPlan:
     def mac(self) -> str:
         """The MAC address of `vpn0`: equal for equal addresses, so that ARP caches stay right."""
         return mac_of(self.address)
+
+    @property
+    def isolated(self) -> bool:
+        """Whether the bridge keeps the pod's port from other isolated ones."""
+        return self.role is Role.SERVICE and self.network.service_isolation
 
     @property
     def tunnels(self) -> tuple[str, ...]:

@@ -29,6 +29,19 @@ def owner_of(link: Any) -> guard.Owner | None:  # noqa: ANN401 - pyroute2 has no
     return guard.Owner.from_alias(link.get_attr("IFLA_IFALIAS") or "")
 
 
+def isolate(bridge: str, owner: guard.Owner, *, isolated: bool) -> None:
+    """Keep the pod's port on the bridge from other isolated ones, or let it reach them.
+
+    Raises:
+        pyroute2.NetlinkError: the kernel refused.
+    """
+    with IPRoute() as kernel:
+        masters = kernel.link_lookup(ifname=bridge)
+        for link in list(kernel.get_links()):
+            if link.get_attr("IFLA_MASTER") in masters and owner_of(link) == owner:
+                kernel.brport("set", index=link["index"], isolated=int(isolated))
+
+
 def ensure_guard(known: canonical.Canonical) -> None:
     """Make the guard fit the ports that are there; without any there is none.
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import socket
 import struct
 import subprocess
@@ -15,13 +16,14 @@ from piavpn.net import nft
 from piavpn.node import bridge, guard, model, ports
 from piavpn.node.attach import Attacher, Done
 from piavpn.node.canonical import Canonical
+from piavpn.node.decide import Step
 
 VICTIM, ATTACKER = "10.100.0.10", "10.100.0.11"
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
 ARP, IPV4, VLAN, IPV6 = 0x0806, 0x0800, 0x8100, 0x86DD
 
-# What comes to the gateway over the bridge, by what it claims to be. IPv6 is the attacker's alone:
-# the node's end of the gateway's own link says something in IPv6 as it comes up.
+# What comes to a pod over the bridge in the services' names, by what it claims to be. IPv6 is the
+# attacker's alone: the node's end of a pod's own link says something in IPv6 as it comes up.
 DETECTOR = """
 table netdev detector {
   counter claimed_arp { }
@@ -29,7 +31,7 @@ table netdev detector {
   counter other { }
   chain seen {
     type filter hook ingress device "vpn0" priority -500; policy accept;
-    arp saddr ip { 10.100.0.10, 10.100.0.2 } counter name claimed_arp
+    ether saddr 02:76:0a:64:00:0b arp saddr ip { 10.100.0.10, 10.100.0.2 } counter name claimed_arp
     ip saddr 10.100.0.10 counter name claimed_ip
     ether saddr 02:76:0a:64:00:0b meta protocol ip6 counter name other
   }
@@ -81,27 +83,41 @@ class Attack:
     """Two services and a gateway on a bridge; one of the services has raw sockets."""
 
     def __init__(self, world: World, attacher: Attacher) -> None:
-        self.world = world
+        self.world, self._attacher = world, attacher
         self.victim, self.attacker, self.gateway = world.pod(), world.pod(), world.pod()
         nodeworld.add_tunnels(self.gateway)
         plans = (service(VICTIM), service(ATTACKER), GATEWAY)
         for plan, pod in zip(plans, (self.victim, self.attacker, self.gateway), strict=True):
             assert isinstance(attacher.bring(plan, pod.seen), Done)
-        with self.gateway.namespace.entered():
-            nft.load(DETECTOR)
+        for pod in (self.victim, self.gateway):
+            with pod.namespace.entered():
+                nft.load(DETECTOR)
 
-    def run(self) -> dict[str, int]:
-        """Send every spoofed frame; return what came to the gateway of each kind."""
-        before = self._counted()
+    def isolate(self, *, isolated: bool) -> tuple[Step, ...]:
+        """Keep the services apart, or let them talk; return what it took for one of them."""
+        network = dataclasses.replace(NETWORK, service_isolation=isolated)
+        taken: tuple[Step, ...] = ()
+        for address, pod in ((VICTIM, self.victim), (ATTACKER, self.attacker)):
+            plan = dataclasses.replace(service(address), network=network)
+            outcome = self._attacher.bring(plan, pod.seen)
+            assert isinstance(outcome, Done)
+            taken = outcome.steps
+        return taken
+
+    def run(self, target: TestPod | None = None) -> dict[str, int]:
+        """Send every spoofed frame; return what came to the target, else the gateway, of each."""
+        seen_by = target or self.gateway
+        before = counted(seen_by)
         with self.attacker.namespace.entered(), raw_socket() as out:
             for spoofed in SPOOFED.values():
                 out.send(spoofed)
-        after = self._counted()
+        after = counted(seen_by)
         return {name: after[name] - before[name] for name in after}
 
-    def _counted(self) -> dict[str, int]:
-        with self.gateway.namespace.entered():
-            return {n: c.packets for n, c in nft.counters("netdev detector").items()}
+
+def counted(pod: TestPod) -> dict[str, int]:
+    with pod.namespace.entered():
+        return {n: c.packets for n, c in nft.counters("netdev detector").items()}
 
 
 def raw_socket() -> socket.socket:
@@ -119,9 +135,13 @@ def attack(world: World) -> Iterator[Attack]:
 
 
 def reaches_gateway(pod: TestPod) -> bool:
+    return reaches(pod, "10.100.0.2")
+
+
+def reaches(pod: TestPod, address: str) -> bool:
     with pod.namespace.entered():
         done = subprocess.run(
-            ["ping", "-c", "1", "-W", "1", "10.100.0.2"], capture_output=True, check=False
+            ["ping", "-c", "1", "-W", "1", address], capture_output=True, check=False
         )
     return done.returncode == 0
 
@@ -138,6 +158,27 @@ def test_nobody_speaks_in_anothers_name(attack: Attack) -> None:
     # takes the tag of VLAN 0 off: such a frame is plain IP.)
     attack.world.node.run("nft delete table bridge piavpn_ports")
     assert attack.run() == {"claimed_arp": 2, "claimed_ip": 3, "other": 1}
+
+
+def test_services_reach_each_other_while_their_vpn_lets_them(attack: Attack) -> None:
+    assert not reaches(attack.attacker, VICTIM)
+    assert attack.isolate(isolated=False) == (Step.ISOLATION,)
+    assert reaches(attack.attacker, VICTIM)
+    assert attack.isolate(isolated=False) == ()
+    assert attack.isolate(isolated=True) == (Step.ISOLATION,)
+    assert not reaches(attack.attacker, VICTIM)
+    assert reaches_gateway(attack.attacker)
+
+
+def test_services_that_may_talk_speak_in_no_other_name_either(attack: Attack) -> None:
+    attack.isolate(isolated=False)
+    nothing = {"claimed_arp": 0, "claimed_ip": 0, "other": 0}
+    assert attack.run() == nothing
+    assert attack.run(attack.victim) == nothing
+    assert reaches(attack.victim, ATTACKER)
+    # The control: the same frames, seen by the same detectors, where the guard is not.
+    attack.world.node.run("nft delete table bridge piavpn_ports")
+    assert attack.run(attack.victim) == {"claimed_arp": 2, "claimed_ip": 3, "other": 1}
 
 
 def test_what_the_gateway_forwards_from_the_internet_passes(attack: Attack) -> None:
