@@ -119,3 +119,14 @@ def test_a_host_that_does_not_speak_http_is_named(certificate: Path) -> None:
 def test_a_name_that_does_not_resolve_is_named() -> None:
     with pytest.raises(errors.Unreachable, match="its name does not resolve"):
         https.public("https://piavpn.invalid/", ca_bundle=None, timeout=20)
+
+
+def test_a_peer_by_a_link_is_reached_by_that_link_alone(certificate: Path) -> None:
+    def by(link: str) -> https.Response:
+        peer = https.Peer(pia_server.HOST, server.port, pia_server.HOST, link=link)
+        return https.exchange(peer, REQUEST, context=tls.pia_context(AUTHORITY.pem), timeout=5)
+
+    with pia_server.serving(certificate, Reply(200, "by the link")) as server:
+        assert by("lo").text == "by the link"
+        with pytest.raises(errors.Unreachable, match="No such device"):
+            by("piaw9")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import json
-import socket
 import ssl
 import time
 import urllib.parse
@@ -17,28 +16,14 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, cast
 
-from piavpn.pia import errors, tls
+from piavpn.pia import dial, errors, tls
+from piavpn.pia.dial import Peer
+
+__all__ = ["Peer"]
 
 DEFAULT_LIMIT = 64 * 1024
 """Bytes that an answer may have."""
-_PROXY_HEAD_LIMIT = 8 * 1024
 _HTTPS_PORT = 443
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Peer:
-    """Whom to talk to, and the way there."""
-
-    name: str
-    """The name to ask for (SNI) and to find in the certificate."""
-    port: int
-    address: str | None = None
-    """Where to dial; None where `name` resolves."""
-    proxy: tuple[str, int] | None = None
-    """Host and port of an HTTP proxy that is asked for `address:port` by CONNECT."""
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.address}:{self.port})" if self.address else self.name
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,7 +95,7 @@ def exchange(
             f"the certificate of {peer} is refused: {error.verify_message}"
         ) from error
     except OSError as error:
-        raise errors.Unreachable(f"{peer} cannot be reached: {_why(error, timeout)}") from error
+        raise errors.Unreachable(f"{peer} cannot be reached: {dial.why(error, timeout)}") from error
     except (http.client.InvalidURL, UnicodeError):
         # Its text would hold the query, and with it the token.
         raise errors.InvalidEndpoint(
@@ -164,7 +149,7 @@ class _DeadlineSocket(ssl.SSLSocket):
     deadline: float
 
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:  # noqa: ANN401 - any writable buffer
-        self.settimeout(_remaining(self.deadline))
+        self.settimeout(dial.remaining(self.deadline))
         return super().recv_into(buffer, nbytes, flags)
 
 
@@ -178,9 +163,9 @@ class _Connection(http.client.HTTPSConnection):
         self._deadline = time.monotonic() + timeout
 
     def connect(self) -> None:
-        raw = _dial(self._peer, self._deadline)
+        raw = dial.dial(self._peer, self._deadline)
         try:
-            raw.settimeout(_remaining(self._deadline))
+            raw.settimeout(dial.remaining(self._deadline))
             self._tls.sslsocket_class = _DeadlineSocket
             wrapped = self._tls.wrap_socket(raw, server_hostname=self._peer.name)
         except BaseException:
@@ -188,50 +173,6 @@ class _Connection(http.client.HTTPSConnection):
             raise
         self.sock = cast("_DeadlineSocket", wrapped)
         self.sock.deadline = self._deadline
-
-
-def _dial(peer: Peer, deadline: float) -> socket.socket:
-    if peer.proxy is None:
-        return socket.create_connection(
-            (peer.address or peer.name, peer.port), _remaining(deadline)
-        )
-    allowed = _remaining(deadline)
-    try:
-        raw = socket.create_connection(peer.proxy, allowed)
-    except OSError as error:
-        host, port = peer.proxy
-        raise errors.Unreachable(
-            f"the bootstrap proxy {host}:{port} cannot be reached: {_why(error, allowed)}"
-        ) from error
-    try:
-        _tunnel(raw, peer, deadline)
-    except BaseException:
-        raw.close()
-        raise
-    return raw
-
-
-def _tunnel(raw: socket.socket, peer: Peer, deadline: float) -> None:
-    """Ask the proxy for the peer. Nothing can follow its answer: in TLS the client speaks first."""
-    target = f"{peer.address or peer.name}:{peer.port}"
-    raw.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
-    head = b""
-    while b"\r\n\r\n" not in head and len(head) < _PROXY_HEAD_LIMIT:
-        raw.settimeout(_remaining(deadline))
-        received = raw.recv(_PROXY_HEAD_LIMIT)
-        if not received:
-            break
-        head += received
-    _, _, answer = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
-    if answer[:3] == f"{HTTPStatus.FORBIDDEN:d}":
-        raise errors.Unreachable(
-            f"the bootstrap proxy refused {peer}: the server is not in its allow-list"
-            " (the node agent renews the list when the gateway's servers change)"
-        )
-    if not answer.startswith("2"):
-        raise errors.Unreachable(
-            f"the bootstrap proxy could not connect to {peer}: {answer or 'no HTTP answer'}"
-        )
 
 
 def _read(peer: Peer, answer: http.client.HTTPResponse, limit: int) -> Response:
@@ -283,23 +224,3 @@ def _split(url: str) -> tuple[Peer, str]:
         raise errors.InvalidEndpoint(f"{url!r} is not an https:// URL")
     query = f"?{parts.query}" if parts.query else ""
     return Peer(parts.hostname, port), (parts.path or "/") + query
-
-
-def _remaining(deadline: float) -> float:
-    remaining = deadline - time.monotonic()
-    if remaining <= 0:
-        raise TimeoutError
-    return remaining
-
-
-def _why(error: OSError, timeout: float) -> str:
-    match error:
-        case TimeoutError():
-            return f"no answer within {timeout:.0f} s; a firewall or NetworkPolicy may drop it"
-        case socket.gaierror():
-            return "its name does not resolve; check the cluster's DNS"
-        case ssl.SSLError():
-            return f"TLS fails ({error.reason})"
-        case http.client.RemoteDisconnected():
-            return "it closed the connection without an answer"
-    return error.strerror or type(error).__name__
