@@ -7,7 +7,7 @@ import pytest
 
 from piavpn.api import types
 from piavpn.api.gateway_config import Server
-from piavpn.net.routing import Route
+from piavpn.net.routing import Route, Rule
 from piavpn.node import decide, lock
 from piavpn.node.decide import NodePlan, Problem, Snapshot, Step, Verified
 from piavpn.node.model import (
@@ -180,7 +180,8 @@ UNTOUCHED = PodState(
     sysctls={"net/ipv4/conf/all/rp_filter": "2"},
     routes=frozenset(),
     rules=frozenset(),
-    ways_out=frozenset({Route(via=LINK.next_hop, dev="eth0")}),
+    other_routes=frozenset({Route(via=LINK.next_hop, dev="eth0")}),
+    other_rules=frozenset(),
     tunnels=frozenset(),
     outlet=NodeEnd(index=7, name="veth5", peer=2, alias=""),
     cut_off=False,
@@ -199,7 +200,8 @@ SETTLED = PodState(
     sysctls={"net/ipv4/conf/all/rp_filter": "0"},
     routes=frozenset(lock.routes(PLAN, LINK)),
     rules=frozenset(lock.rules(LINK)),
-    ways_out=frozenset(),
+    other_routes=frozenset(),
+    other_rules=frozenset(),
     tunnels=frozenset(),
     outlet=NodeEnd(index=7, name="veth5", peer=2, alias="piavpn.dev/cluster-link/10.244.0.5"),
     cut_off=False,
@@ -278,17 +280,6 @@ def test_a_gateway_needs_its_tunnels_last() -> None:
     assert decide.steps(plan, LINK, UNTOUCHED, "intact")[-1] is Step.TUNNELS
 
 
-def test_routes_lead_out_unless_they_stay_within_the_cluster() -> None:
-    hop = LINK.next_hop
-    default = Route(via=hop, dev="eth0")
-    default_to_link = Route(dev="eth0")
-    lan = Route(IPv4Network("192.168.0.0/16"), via=hop, dev="eth0")
-    pods = Route(IPv4Network("10.244.3.0/24"), via=hop, dev="eth0")
-    next_hop = Route(IPv4Network("169.254.1.1/32"), dev="eth0")
-    others = (default, default_to_link, lan, pods, next_hop)
-    assert decide.ways_out(others, CLUSTER) == (default, default_to_link, lan)
-
-
 VERIFIED = Verified(PLAN, LINK, "intact")
 
 
@@ -303,8 +294,20 @@ def test_what_was_verified_and_is_so_still_is_not_damaged() -> None:
         ({"lock": "other"}, "the lock was changed"),
         ({"bridge_link": None}, "the link to the bridge is gone"),
         (
-            {"ways_out": frozenset({Route(via=LINK.next_hop, dev="eth0")})},
+            {"other_routes": frozenset({Route(via=LINK.next_hop, dev="eth0")})},
             "a route to 0.0.0.0/0 was added on eth0",
+        ),
+        (
+            {"other_routes": frozenset({Route(via=LINK.next_hop, dev="eth0", table=77)})},
+            "a route to 0.0.0.0/0 was added on eth0 in table 77",
+        ),
+        (
+            {"other_routes": frozenset({Route(IPv4Network("203.0.113.0/24"), dev="eth0")})},
+            "a route to 203.0.113.0/24 was added on eth0",
+        ),
+        (
+            {"other_rules": frozenset({Rule(10, lock.REPLY_TABLE)})},
+            "a routing rule for table 4096 was added",
         ),
         ({"routes": frozenset()}, "routes or routing rules were changed"),
         ({"rules": frozenset()}, "routes or routing rules were changed"),
@@ -325,6 +328,27 @@ def test_what_opens_no_way_out_is_repaired_and_no_damage(change: dict[str, objec
     changed = dataclasses.replace(SETTLED, **change)
     assert decide.damage(VERIFIED, changed) == ()
     assert len(decide.steps(PLAN, LINK, changed, "intact")) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"other_rules": frozenset({Rule(32764, 100, fwmark=0x111, mask=0xFFF)})},
+        {"other_routes": frozenset({Route(IPv4Network("10.244.9.0/24"), dev="eth0")})},
+        {"other_routes": frozenset({Route(IPv4Network("198.51.100.0/24"), dev="net1")})},
+    ],
+    ids=["a rule", "a route inside", "a route on another link"],
+)
+def test_what_others_add_and_leads_not_out_is_left_alone(change: dict[str, object]) -> None:
+    changed = dataclasses.replace(SETTLED, **change)
+    assert decide.damage(VERIFIED, changed) == ()
+    assert decide.steps(PLAN, LINK, changed, "intact") == ()
+
+
+def test_a_route_to_the_cluster_links_next_hop_that_was_there_before_is_no_damage() -> None:
+    next_hop = frozenset({Route(IPv4Network("169.254.1.1/32"), dev="eth0")})
+    verified = dataclasses.replace(VERIFIED, other_routes=next_hop)
+    assert decide.damage(verified, dataclasses.replace(SETTLED, other_routes=next_hop)) == ()
 
 
 def test_an_outdated_lock_is_no_damage_but_is_replaced() -> None:

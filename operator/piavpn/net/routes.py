@@ -23,6 +23,8 @@ _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_NOWHERE = 0, 253, 255
 _KERNEL = 2
 _TYPES = {"unicast": 1, "unreachable": 7}
 _LOOK_UP, _UNREACHABLE = 1, 7
+_ALWAYS_THERE = {Rule(0, 255), Rule(32766, MAIN_TABLE), Rule(32767, 253)}
+"""The rules that every namespace begins with: tables local, main and default."""
 
 
 class MissingLinkError(Exception):
@@ -68,16 +70,28 @@ def owned(owner: Owner) -> tuple[frozenset[Route], frozenset[Rule]]:
         return frozenset(present), frozenset(_present_rules(kernel, owner))
 
 
-def others() -> frozenset[Route]:
-    """Return the main table's routes that are neither an owner's nor the kernel's own.
+def others(*known: Owner) -> tuple[frozenset[Route], frozenset[Rule]]:
+    """Return the routes of all tables, and the rules, that are neither `known` owners' nor usual.
 
-    Of a route with several next hops neither link nor next hop is told.
+    Usual are the rules that every namespace has, and what the kernel adds for a link's address: a
+    route that only says it is the kernel's is not. Only routes that packets can take are told. Of
+    one with several next hops neither link nor next hop is told.
     """
-    known = (_KERNEL, *Owner)
     with IPRoute() as kernel:
         links = _links(kernel)
-        dumped = kernel.get_routes(family=socket.AF_INET, table=MAIN_TABLE)
-        return frozenset(_read_route(item, links) for item in dumped if item["proto"] not in known)
+        routes = frozenset(
+            _read_route(item, links)
+            for item in kernel.get_routes(family=socket.AF_INET)
+            if item["type"] == _TYPES["unicast"]
+            and item["proto"] not in known
+            and not _is_of_an_address(item)
+        )
+        rules = {
+            _read_rule(item)
+            for item in kernel.get_rules(family=socket.AF_INET)
+            if item.get_attr("FRA_PROTOCOL") not in known
+        }
+    return routes, frozenset(rules - _ALWAYS_THERE)
 
 
 def remove(unwanted: Iterable[Route]) -> None:
@@ -101,6 +115,27 @@ def remove(unwanted: Iterable[Route]) -> None:
             except NetlinkError as error:
                 if error.code != errno.ESRCH:
                     raise
+
+
+def remove_rules(unwanted: Iterable[Rule]) -> None:
+    """Remove routing rules, whosever they are; one that is gone already is fine.
+
+    Raises:
+        pyroute2.NetlinkError: the kernel refused.
+    """
+    with IPRoute() as kernel:
+        for rule in unwanted:
+            message = {"priority": rule.priority, "table": rule.table, "family": socket.AF_INET}
+            try:
+                kernel.rule("del", **message)
+            except NetlinkError as error:
+                if error.code != errno.ENOENT:
+                    raise
+
+
+def _is_of_an_address(item: Any) -> bool:  # noqa: ANN401 - pyroute2 has no types
+    by_link_alone = item["dst_len"] > 0 and item.get_attr("RTA_GATEWAY") is None
+    return bool(item["proto"] == _KERNEL and by_link_alone and item.get_attr("RTA_OIF"))
 
 
 def _place(route: Route) -> tuple[ipaddress.IPv4Network, int, int]:

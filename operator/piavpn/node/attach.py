@@ -23,6 +23,7 @@ from piavpn.node import (
     ports,
     reasons,
     sandbox,
+    ways_out,
 )
 from piavpn.node.decide import Problem, Step, Verified
 from piavpn.node.model import ClusterLink, PodPlan, PodState, Role
@@ -90,11 +91,16 @@ class Attacher:
     def _bring(self, plan: PodPlan | Problem, seen: sandbox.Sandbox, fd: int) -> Done | Problem:
         # Before we look: what changes from now on is told.
         self._alarms.listen(seen, fd)
-        parameters = () if isinstance(plan, Problem) else lock.sysctls(plan.role)
-        state = podnet.observe(fd, parameters)
+        state = podnet.observe(fd, self._role(plan, seen))
         if damage := self._damage(seen, state):
             return self._cut_off(seen, fd, damage)
         return plan if isinstance(plan, Problem) else self._settle(plan, state, seen, fd)
+
+    def _role(self, plan: PodPlan | Problem, seen: sandbox.Sandbox) -> Role | None:
+        if isinstance(plan, PodPlan):
+            return plan.role
+        verified = self._verified.get(seen)
+        return verified.plan.role if verified is not None else None
 
     def _settle(
         self, plan: PodPlan, state: PodState, seen: sandbox.Sandbox, fd: int
@@ -113,16 +119,14 @@ class Attacher:
             self._verified.pop(seen, None)
         for step in todo:
             self._take(step, plan, link, seen, fd)
-        left = todo and decide.steps(
-            plan, link, podnet.observe(fd, lock.sysctls(plan.role)), intact
-        )
-        if left:
+        settled = podnet.observe(fd, plan.role) if todo else state
+        if left := decide.steps(plan, link, settled, intact):
             return Problem(
                 reasons.NOT_INTACT, f"set, but not there when read back: {', '.join(left)}"
             )
         if plan.role is Role.SERVICE and state.outlet is None:
             self._tell_of_no_end()
-        self._verified[seen] = Verified(plan, link, intact)
+        self._verified[seen] = Verified(plan, link, intact, settled.other_routes)
         return Done(todo)
 
     def _tell_of_no_end(self) -> None:
@@ -163,7 +167,7 @@ class Attacher:
                 with netns.entered(fd):
                     podnet.write_sysctls(lock.sysctls(plan.role))
             case Step.OUTLET:
-                end = podnet.observe(fd, ()).outlet
+                end = podnet.observe(fd, plan.role).outlet
                 if end is not None:
                     self._outlets.assign(end, outlet.alias(link.address))
             case Step.DETACH:
@@ -182,7 +186,7 @@ class Attacher:
                 self._add_tunnels(plan, fd)
 
     def _add_tunnels(self, plan: PodPlan, fd: int) -> None:
-        present = podnet.observe(fd, ()).tunnels
+        present = podnet.observe(fd, plan.role).tunnels
         for name in plan.tunnels:
             if name not in present:
                 network = plan.network
@@ -192,7 +196,9 @@ class Attacher:
 def _route(plan: PodPlan, link: ClusterLink) -> None:
     # Ours first: they may replace the way out, and the way out holds the next hop until then.
     routes.apply(lock.routes(plan, link), lock.rules(link), owner=routing.Owner.NODE_AGENT)
-    routes.remove(decide.ways_out(routes.others(), plan.cluster))
+    other_routes, other_rules = routes.others(*podnet.owners(plan.role))
+    routes.remove(ways_out.routes(other_routes, plan.cluster))
+    routes.remove_rules(ways_out.rules(other_rules))
 
 
 def _attachment(plan: PodPlan, seen: sandbox.Sandbox, fd: int) -> cni.Attachment:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import enum
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from piavpn.api import names
 from piavpn.api.gateway_config import Server
 from piavpn.api.types import PiaVpn
 from piavpn.net import routing
-from piavpn.node import guard, lock, outlet, reasons
+from piavpn.node import guard, lock, outlet, reasons, ways_out
 from piavpn.node.model import BridgeLink, ClusterLink, Network, Owner, Pod, PodPlan, PodState, Role
 
 
@@ -48,6 +48,8 @@ class Verified:
     link: ClusterLink
     lock: str
     """As nft lists it."""
+    other_routes: frozenset[routing.Route] = frozenset()
+    """Of others; none of them led out of the cluster."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,9 +128,9 @@ def steps(plan: PodPlan, link: ClusterLink, state: PodState, intact_lock: str) -
         todo.append(Step.ISOLATION)
     routes_right = state.routes == frozenset(lock.routes(plan, link))
     rules_right = state.rules == frozenset(lock.rules(link))
-    shut = not ways_out(state.ways_out, plan.cluster)
+    out = ways_out.routes(state.other_routes, plan.cluster), ways_out.rules(state.other_rules)
     # Routes over a link go with it.
-    if not (attached and routes_right and rules_right and shut):
+    if not (attached and routes_right and rules_right) or any(out):
         todo.append(Step.ROUTES)
     if not state.tunnels.issuperset(plan.tunnels):
         todo.append(Step.TUNNELS)
@@ -150,25 +152,12 @@ def damage(verified: Verified, state: PodState) -> tuple[str, ...]:
         gone = state.bridge_link is None
         found.append(f"the link to the bridge {'is gone' if gone else 'was changed'}")
     elif Step.ROUTES in differs:
-        leaks = ways_out(state.ways_out, plan.cluster)
-        found += [f"a route to {route.destination} was added on {route.dev}" for route in leaks]
-        if not leaks:
-            found.append("routes or routing rules were changed")
+        added = ways_out.in_words(state.other_routes, state.other_rules, plan.cluster)
+        found += added or ["routes or routing rules were changed"]
+    else:
+        fresh = state.other_routes - verified.other_routes
+        found += ways_out.direct_in_words(fresh, plan.cluster)
     return tuple(found)
-
-
-def ways_out(
-    others: Iterable[routing.Route], cluster: Iterable[ipaddress.IPv4Network]
-) -> tuple[routing.Route, ...]:
-    """Return those routes that lead outside the cluster, by a next hop or to everywhere."""
-    inside = tuple(cluster)
-
-    def leads_out(route: routing.Route) -> bool:
-        if route.destination == routing.EVERYWHERE:
-            return True
-        return route.via is not None and not any(map(route.destination.subnet_of, inside))
-
-    return tuple(route for route in others if leads_out(route))
 
 
 def _network(vpn: PiaVpn | None, tunnel_mtu: int) -> Network | None:

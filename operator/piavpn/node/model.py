@@ -140,8 +140,9 @@ class PodState:
     """Our own ones only."""
     rules: frozenset[Rule]
     """Our own ones only."""
-    ways_out: frozenset[Route]
-    """Routes of others in the main table that lead outside the cluster."""
+    other_routes: frozenset[Route]
+    """Routes of others, of all tables, that packets can take."""
+    other_rules: frozenset[Rule]
     tunnels: frozenset[str]
     """WireGuard links that are there."""
     outlet: NodeEnd | None

@@ -16,18 +16,19 @@ from pyroute2 import IPRoute
 from piavpn.api import names
 from piavpn.net import netns, nft, routes, routing
 from piavpn.node import lock, outlet, outlets
-from piavpn.node.model import BridgeLink, ClusterLink, NodeEnd, PodState
+from piavpn.node.model import BridgeLink, ClusterLink, NodeEnd, PodState, Role
 
 _SYSCTLS = pathlib.Path("/proc/sys")
 _UP = 1
 
 
-def observe(fd: int, parameters: Iterable[str]) -> PodState:
+def observe(fd: int, role: Role | None) -> PodState:
     """Return what the namespace `fd` holds; the calling thread is in the node's.
 
     Args:
         fd: the pod's network namespace.
-        parameters: the kernel parameters to read, as paths below /proc/sys.
+        role: the pod's: it tells which kernel parameters count, and that in a gateway's the
+            gateway has routes, too. None while it is not known.
 
     Raises:
         NftError: nft does not work.
@@ -37,17 +38,18 @@ def observe(fd: int, parameters: Iterable[str]) -> PodState:
     with netns.entered(fd), IPRoute() as kernel:
         links = {link.get_attr("IFLA_IFNAME"): link for link in kernel.get_links()}
         addresses = {name: _addresses(kernel, link["index"]) for name, link in links.items()}
-        ways_out = routes.others()
+        other_routes, other_rules = routes.others(*owners(role))
         own_routes, own_rules = routes.owned(routing.Owner.NODE_AGENT)
         bridge_link = links.get(names.POD_LINK)
         state = PodState(
-            cluster_link=_cluster_link(addresses, ways_out | own_routes),
+            cluster_link=_cluster_link(addresses, other_routes | own_routes),
             bridge_link=None,
             lock=nft.find_table(lock.TABLE),
-            sysctls=read_sysctls(parameters),
+            sysctls=read_sysctls(lock.sysctls(role) if role else ()),
             routes=own_routes,
             rules=own_rules,
-            ways_out=ways_out,
+            other_routes=other_routes,
+            other_rules=other_rules,
             tunnels=frozenset(name for name in names.TUNNEL_LINKS if name in links),
             outlet=_end_of(links.get(names.CLUSTER_LINK), ends),
             cut_off=any(end.alias == outlet.CUT_OFF for end in ends),
@@ -80,6 +82,11 @@ def write_sysctls(values: Mapping[str, str]) -> None:
                 os.write(fd, value.encode())
             finally:
                 os.close(fd)
+
+
+def owners(role: Role | None) -> tuple[routing.Owner, ...]:
+    """Return who has routes of their own in the namespace of such a pod; None: in any."""
+    return (routing.Owner.NODE_AGENT,) if role is Role.SERVICE else tuple(routing.Owner)
 
 
 def _addresses(kernel: Any, index: int) -> list[ipaddress.IPv4Interface]:  # noqa: ANN401

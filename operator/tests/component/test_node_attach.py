@@ -69,6 +69,8 @@ DAMAGE_AND_REPAIR = [
     ("nft delete table inet piavpn_lock", (Step.LOCK,)),
     ("ip route add default via 169.254.1.1 dev eth0 metric 5", (Step.ROUTES,)),
     ("ip route add 198.51.100.0/24 via 169.254.1.1 dev eth0", (Step.ROUTES,)),
+    ("ip route add default via 169.254.1.1 dev eth0 table 77", (Step.ROUTES,)),
+    ("ip rule add pref 10 lookup 4096", (Step.ROUTES,)),
     ("ip route del 10.96.0.0/12", (Step.ROUTES,)),
     ("ip rule del pref 50", (Step.ROUTES,)),
     ("sysctl -qw net.ipv4.conf.eth0.rp_filter=1", (Step.SYSCTLS,)),
@@ -107,6 +109,29 @@ def test_a_gateway_is_repaired_at_any_time(
             "ip route add default via 169.254.1.1 dev eth0 metric 5",
             "a route to 0.0.0.0/0 was added on eth0",
         ),
+        (
+            "ip route add default via 169.254.1.1 dev eth0 metric 5 proto kernel",
+            "a route to 0.0.0.0/0 was added on eth0",
+        ),
+        (
+            # As a gateway marks its own.
+            "ip route add default via 169.254.1.1 dev eth0 metric 5 proto 113",
+            "a route to 0.0.0.0/0 was added on eth0",
+        ),
+        (
+            "ip route add default via 169.254.1.1 dev eth0 table 77; ip rule add pref 10 lookup 77",
+            "a route to 0.0.0.0/0 was added on eth0 in table 77",
+        ),
+        (
+            "ip route add default via 169.254.1.1 dev eth0 table local",
+            "a route to 0.0.0.0/0 was added on eth0 in table 255",
+        ),
+        (
+            "H='nexthop via 169.254.1.1 dev eth0'; ip route add 128.0.0.0/1 $H $H",
+            "a route to 128.0.0.0/1 was added on several links",
+        ),
+        ("ip route add 203.0.113.0/24 dev eth0", "a route to 203.0.113.0/24 was added on eth0"),
+        ("ip rule add pref 10 lookup 4096", "a routing rule for table 4096 was added"),
         ("ip route del default", "routes or routing rules were changed"),
         ("ip rule del pref 50", "routes or routing rules were changed"),
         ("ip addr add 10.100.0.99/24 dev vpn0", "the link to the bridge was changed"),
@@ -128,6 +153,22 @@ def test_a_service_that_is_damaged_after_it_was_right_is_cut_off_for_good(
     by_another = world.attacher().bring(service(ADDRESS), pod.seen)
     assert isinstance(by_another, Problem)
     assert by_another.reason == "Tampered"
+
+
+def test_what_others_add_and_leads_nowhere_outside_is_left_alone(
+    attacher: Attacher, pod: TestPod
+) -> None:
+    attacher.bring(service(ADDRESS), pod.seen)
+    # As a service mesh does.
+    pod.run(
+        "ip rule add fwmark 0x111 pref 32764 lookup 100; ip route add local 0/0 dev lo table 100"
+    )
+    pod.run(
+        "ip route add 10.244.7.0/24 via 169.254.1.1 dev eth0; ip route add blackhole 192.0.2.0/24"
+    )
+    before = pod.run("ip rule; ip route show table all")
+    assert attacher.bring(service(ADDRESS), pod.seen) == Done(())
+    assert pod.run("ip rule; ip route show table all") == before
 
 
 def test_only_the_damaged_pod_is_cut_off(world: World, attacher: Attacher, pod: TestPod) -> None:
