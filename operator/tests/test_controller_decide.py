@@ -207,6 +207,11 @@ def test_a_vpn_whose_subnet_overlaps_gets_no_gateway_and_asks_nothing_of_pia() -
     assert found.verdicts[READY] == found.verdicts[ACCEPTED]
 
 
+def test_a_vpn_that_waits_for_the_pods_of_another_looks_again_soon() -> None:
+    changes = {"vpn": vpn(subnet=NETWORK.subnet), "pods_elsewhere": {IP("10.100.0.10"): "gone"}}
+    assert decide.decide(seen(**changes)).requeue_seconds == 15.0
+
+
 def test_a_vpn_that_loses_its_subnet_to_the_cluster_keeps_it_in_its_status() -> None:
     grown = (*CLUSTER_CIDRS, NET("10.100.0.0/16"))
     found = decide.decide(seen(cluster_cidrs=grown))

@@ -19,32 +19,32 @@ def refused(reason: str, message: str) -> model.Verdict:
 
 
 def test_the_first_vpn_gets_10_100_0_0() -> None:
-    assert network.choose_subnet(vpn(), (), CLUSTER_CIDRS) == NET("10.100.0.0/24")
+    assert network.choose_subnet(vpn(), (), CLUSTER_CIDRS, {}) == NET("10.100.0.0/24")
 
 
 def test_the_next_vpn_gets_the_next_24() -> None:
     others = (vpn("first", status=holding(NET("10.100.0.0/24"))),)
-    assert network.choose_subnet(vpn(), others, CLUSTER_CIDRS) == NET("10.100.1.0/24")
+    assert network.choose_subnet(vpn(), others, CLUSTER_CIDRS, {}) == NET("10.100.1.0/24")
 
 
 def test_kubeadm_s_service_range_which_holds_10_100_is_skipped() -> None:
     kubeadm = (NET("10.244.0.0/16"), NET("10.96.0.0/12"))
-    assert network.choose_subnet(vpn(), (), kubeadm) == NET("10.112.0.0/24")
+    assert network.choose_subnet(vpn(), (), kubeadm, {}) == NET("10.112.0.0/24")
 
 
 def test_a_subnet_that_was_given_is_kept_though_an_earlier_one_is_free_now() -> None:
     mine = vpn(status=holding(NET("10.100.7.0/24")))
-    assert network.choose_subnet(mine, (), CLUSTER_CIDRS) == NET("10.100.7.0/24")
+    assert network.choose_subnet(mine, (), CLUSTER_CIDRS, {}) == NET("10.100.7.0/24")
 
 
 def test_a_subnet_that_is_asked_for_is_given() -> None:
     mine = vpn(subnet=NET("192.168.77.0/28"))
-    assert network.choose_subnet(mine, (), CLUSTER_CIDRS) == NET("192.168.77.0/28")
+    assert network.choose_subnet(mine, (), CLUSTER_CIDRS, {}) == NET("192.168.77.0/28")
 
 
 def test_a_subnet_that_overlaps_the_cluster_s_is_refused_with_its_name() -> None:
     mine = vpn(subnet=NET("10.244.3.0/24"))
-    assert network.choose_subnet(mine, (), CLUSTER_CIDRS) == refused(
+    assert network.choose_subnet(mine, (), CLUSTER_CIDRS, {}) == refused(
         "SubnetOverlaps",
         "subnet 10.244.3.0/24 overlaps the cluster's 10.244.0.0/16: set spec.network.subnet to a "
         "range that is used nowhere in the cluster, or leave it out to have one chosen",
@@ -53,7 +53,7 @@ def test_a_subnet_that_overlaps_the_cluster_s_is_refused_with_its_name() -> None
 
 def test_a_given_subnet_that_the_cluster_grew_into_is_refused() -> None:
     mine = vpn(status=holding(NET("10.100.0.0/24")))
-    found = network.choose_subnet(mine, (), (NET("10.100.0.0/16"),))
+    found = network.choose_subnet(mine, (), (NET("10.100.0.0/16"),), {})
     assert isinstance(found, model.Verdict)
     assert found.reason == "SubnetOverlaps"
 
@@ -61,7 +61,7 @@ def test_a_given_subnet_that_the_cluster_grew_into_is_refused() -> None:
 def test_a_subnet_that_another_vpn_has_is_refused_with_that_vpn_s_name() -> None:
     mine = vpn(subnet=NET("10.200.0.0/16"))
     others = (vpn("downloads", status=holding(NET("10.200.0.0/24"))),)
-    found = network.choose_subnet(mine, others, CLUSTER_CIDRS)
+    found = network.choose_subnet(mine, others, CLUSTER_CIDRS, {})
     assert isinstance(found, model.Verdict)
     assert found.message.startswith(
         "subnet 10.200.0.0/16 overlaps 10.200.0.0/24 of PiaVpn downloads: "
@@ -71,8 +71,8 @@ def test_a_subnet_that_another_vpn_has_is_refused_with_that_vpn_s_name() -> None
 def test_of_two_new_vpns_that_ask_for_one_subnet_exactly_one_gets_it() -> None:
     same = NET("10.200.0.0/24")
     first, second = vpn("a", subnet=same), vpn("b", subnet=same)
-    assert network.choose_subnet(first, (second,), CLUSTER_CIDRS) == same
-    found = network.choose_subnet(second, (first,), CLUSTER_CIDRS)
+    assert network.choose_subnet(first, (second,), CLUSTER_CIDRS, {}) == same
+    found = network.choose_subnet(second, (first,), CLUSTER_CIDRS, {})
     assert isinstance(found, model.Verdict)
     assert "10.200.0.0/24 of PiaVpn a" in found.message
 
@@ -80,16 +80,16 @@ def test_of_two_new_vpns_that_ask_for_one_subnet_exactly_one_gets_it() -> None:
 def test_who_has_a_subnet_keeps_it_when_another_asks_for_it() -> None:
     mine = vpn("z", status=holding(NET("10.200.0.0/24")))
     others = (vpn("a", subnet=NET("10.200.0.0/24")),)
-    assert network.choose_subnet(mine, others, CLUSTER_CIDRS) == NET("10.200.0.0/24")
+    assert network.choose_subnet(mine, others, CLUSTER_CIDRS, {}) == NET("10.200.0.0/24")
 
 
 def test_a_vpn_without_wishes_leaves_alone_what_an_earlier_one_asked_for() -> None:
     others = (vpn("a", subnet=NET("10.100.0.0/24")),)
-    assert network.choose_subnet(vpn("b"), others, CLUSTER_CIDRS) == NET("10.100.1.0/24")
+    assert network.choose_subnet(vpn("b"), others, CLUSTER_CIDRS, {}) == NET("10.100.1.0/24")
 
 
 def test_when_no_24_is_free_the_vpn_is_told_to_name_one() -> None:
-    assert network.choose_subnet(vpn(), (), (NET("10.0.0.0/8"),)) == refused(
+    assert network.choose_subnet(vpn(), (), (NET("10.0.0.0/8"),), {}) == refused(
         "NoFreeSubnet",
         "no /24 between 10.100.0.0/24 and 10.199.255.0/24 is free: set spec.network.subnet",
     )
@@ -102,6 +102,28 @@ def test_the_node_has_the_subnet_s_first_address_and_the_gateway_the_second() ->
         host_address=IP("10.200.0.1"),
         gateway_address=IP("10.200.0.2"),
     )
+
+
+def test_a_subnet_in_which_an_app_of_a_deleted_vpn_still_runs_is_not_given_away() -> None:
+    pods = {IP("10.100.0.10"): "gone", IP("10.100.1.10"): "gone"}
+    assert network.choose_subnet(vpn(), (), CLUSTER_CIDRS, pods) == NET("10.100.2.0/24")
+
+
+def test_nor_is_it_given_to_who_asks_for_it() -> None:
+    mine = vpn(subnet=NET("10.200.0.0/24"))
+    pods = {IP("10.200.0.10"): "gone"}
+    assert network.choose_subnet(mine, (), CLUSTER_CIDRS, pods) == refused(
+        "SubnetOverlaps",
+        "subnet 10.200.0.0/24 overlaps 10.200.0.10 of an app of PiaVpn gone that still runs: "
+        "set spec.network.subnet to a range that is used nowhere in the cluster, or leave it out "
+        "to have one chosen",
+    )
+
+
+def test_who_has_a_subnet_keeps_it_whatever_pods_say() -> None:
+    mine = vpn(status=holding(NET("10.100.0.0/24")))
+    found = network.choose_subnet(mine, (), CLUSTER_CIDRS, {IP("10.100.0.66"): "gone"})
+    assert found == NET("10.100.0.0/24")
 
 
 # Addresses
@@ -175,6 +197,64 @@ def test_an_older_one_that_asks_later_does_not_take_a_held_address_away() -> Non
 def test_an_address_whose_pod_still_lives_is_given_to_no_other() -> None:
     found = network.allocate(NETWORK, (service(),), {IP("10.100.0.10"): OLD})
     assert found == {WEB: IP("10.100.0.11")}
+
+
+ONE, TWO = ("media", "one"), ("media", "two")
+
+
+def swapping(one: str, two: str) -> tuple[types.VpnServiceContainer, types.VpnServiceContainer]:
+    """Return two that ask for 10.100.0.11 and 10.100.0.10, and hold these addresses now."""
+    return (
+        service("one", ip="10.100.0.11", address=one, age=2),
+        service("two", ip="10.100.0.10", address=two, age=1),
+    )
+
+
+def test_two_that_swap_their_addresses_do_not_wait_for_each_other() -> None:
+    pods = {IP("10.100.0.10"): ONE, IP("10.100.0.11"): TWO}
+    # One of them steps aside,
+    aside = {ONE: IP("10.100.0.12"), TWO: IP("10.100.0.11")}
+    assert network.allocate(NETWORK, swapping("10.100.0.10", "10.100.0.11"), pods) == aside
+    # also while its old pod ends;
+    assert network.allocate(NETWORK, swapping("10.100.0.12", "10.100.0.11"), pods) == aside
+    # once that is gone, the other takes its place,
+    pods = {IP("10.100.0.12"): ONE, IP("10.100.0.11"): TWO}
+    assert network.allocate(NETWORK, swapping("10.100.0.12", "10.100.0.11"), pods) == {
+        ONE: IP("10.100.0.12"),
+        TWO: IP("10.100.0.10"),
+    }
+    # and at last it gets what it asked for.
+    pods = {IP("10.100.0.12"): ONE, IP("10.100.0.10"): TWO}
+    assert network.allocate(NETWORK, swapping("10.100.0.12", "10.100.0.10"), pods) == {
+        ONE: IP("10.100.0.11"),
+        TWO: IP("10.100.0.10"),
+    }
+
+
+def test_who_waits_for_one_that_leaves_keeps_its_address_until_then() -> None:
+    services = (
+        service("one", ip="10.100.0.11", address="10.100.0.10", age=2),
+        service("two", ip="10.100.0.50", address="10.100.0.11", age=1),
+    )
+    pods = {IP("10.100.0.10"): ONE, IP("10.100.0.11"): TWO}
+    assert network.allocate(NETWORK, services, pods) == {
+        ONE: IP("10.100.0.10"),
+        TWO: IP("10.100.0.50"),
+    }
+
+
+def test_who_asks_for_the_address_of_one_that_stays_is_refused() -> None:
+    services = (
+        service("one", ip="10.100.0.11", address="10.100.0.10", age=2),
+        service("two", address="10.100.0.11", age=1),
+    )
+    pods = {IP("10.100.0.10"): ONE, IP("10.100.0.11"): TWO}
+    assert network.allocate(NETWORK, services, pods) == {
+        ONE: refused(
+            "AddressTaken", "10.100.0.11 is held by media/two: set spec.ip to another address"
+        ),
+        TWO: IP("10.100.0.11"),
+    }
 
 
 def test_a_service_keeps_the_address_of_its_own_pod() -> None:

@@ -198,6 +198,16 @@ def test_the_old_vpn_gives_the_address_of_a_moved_app_away_only_when_its_pod_is_
 # Deletions
 
 
+def test_a_deleted_vpn_s_subnet_is_given_away_only_when_its_apps_pods_are_gone(app: World) -> None:
+    app.api.remove(kube.PIA_VPNS, "home")
+    app.vpn("downloads", network={"subnet": "10.100.0.0/24"})
+    app.pass_over("downloads")
+    assert app.vpn_condition("Accepted", "downloads") == ("False", "SubnetOverlaps")
+    app.api.remove(kube.PODS, "web-0", "media")
+    app.pass_over("downloads")
+    assert app.vpn_condition("Accepted", "downloads") == ("True", "Accepted")
+
+
 def test_apps_of_a_deleted_vpn_are_left_alone_and_told(app: World) -> None:
     app.api.remove(kube.PIA_VPNS, "home")
     app.pass_over("home")

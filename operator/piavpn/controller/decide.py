@@ -13,6 +13,8 @@ from piavpn.controller.reasons import Reason
 from piavpn.pia import errors, locations, serverlist
 
 RESYNC_SECONDS = 300.0
+_PODS_SECONDS = 15.0
+"""Until the next look at a VPN that waits for other VPNs' pods: they end without a word to it."""
 RELOGIN_AFTER = timedelta(minutes=15)
 """How soon a token that PIA rejected may be followed by yet another login: locked accounts get
 tokens that no server takes, and logins are what PIA limits."""
@@ -22,7 +24,9 @@ def decide(seen: model.Observed) -> model.Decision:
     """Return what this pass is to do and to report."""
     if seen.vpn is None:
         return _without_vpn(seen)
-    chosen = network.choose_subnet(seen.vpn, seen.other_vpns, seen.cluster_cidrs)
+    chosen = network.choose_subnet(
+        seen.vpn, seen.other_vpns, seen.cluster_cidrs, seen.pods_elsewhere
+    )
     accepted = _accepted(seen, chosen)
     authenticated, login = _authenticated(seen)
     servers_known, servers, errands = _servers(seen, seen.vpn.spec)
@@ -36,13 +40,14 @@ def decide(seen: model.Observed) -> model.Decision:
     }
     verdicts[PiaVpnCondition.READY] = readiness.of_vpn(seen.vpn, verdicts, seen.gateway_pod)
     errands = dataclasses.replace(errands, login=login)
+    waits_for_pods = isinstance(chosen, model.Verdict) and bool(seen.pods_elsewhere)
     return model.Decision(
         network=net,
         gateway=_gateway(seen, net, servers) if accepted.holds else None,
         verdicts=verdicts,
         services=_services(seen, net, accepted, verdicts[PiaVpnCondition.READY]),
         errands=errands if accepted.holds else model.Errands(),
-        requeue_seconds=_requeue(seen),
+        requeue_seconds=_requeue(seen, waits_for_pods=waits_for_pods),
     )
 
 
@@ -274,7 +279,7 @@ def _held_by_pods(seen: model.Observed) -> dict[ipaddress.IPv4Address, model.Ser
     return {address: key for address, key in held.items() if address is not None}
 
 
-def _requeue(seen: model.Observed) -> float:
+def _requeue(seen: model.Observed, *, waits_for_pods: bool) -> float:
     """Return the seconds until something is due by the clock alone.
 
     What is overdue is under way, and wakes a pass when it ends; or it waits for a change.
@@ -284,7 +289,8 @@ def _requeue(seen: model.Observed) -> float:
     if seen.server_list.refresh_time is not None:
         due.append(seen.server_list.refresh_time)
     waits = [(moment - seen.now).total_seconds() for moment in due]
-    return min([RESYNC_SECONDS, *(wait for wait in waits if wait > 0)])
+    longest = _PODS_SECONDS if waits_for_pods else RESYNC_SECONDS
+    return min([longest, *(wait for wait in waits if wait > 0)])
 
 
 def _failure_of(account: model.Account | None) -> model.Failure | None:

@@ -89,6 +89,8 @@ class Observed:
     gateway_pod: Object | None = None
     gateway_config: gateway_config.GatewayConfig | None = None
     service_pods: Mapping[ServiceKey, Object] = dataclasses.field(default_factory=dict)
+    pods_elsewhere: Mapping[ipaddress.IPv4Address, str] = dataclasses.field(default_factory=dict)
+    """Addresses of living pods that go through other VPNs, and these VPNs' names."""
     foreign: Mapping[ServiceKey, str] = dataclasses.field(default_factory=dict)
     """Services whose name belongs to an object that is not theirs, and which it is."""
     services_with_ports: frozenset[ServiceKey] = frozenset()

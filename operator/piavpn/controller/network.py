@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from piavpn.api import conditions, names, types
 from piavpn.controller import model
@@ -29,14 +29,27 @@ def choose_subnet(
     vpn: types.PiaVpn,
     others: Iterable[types.PiaVpn],
     cluster_cidrs: Iterable[ipaddress.IPv4Network],
+    pods_elsewhere: Mapping[ipaddress.IPv4Address, str],
 ) -> ipaddress.IPv4Network | model.Verdict:
     """Return the VPN's subnet: the one it has, the one asked for, or the first free one.
 
     Returns a verdict that says what to do where there is none.
+
+    Args:
+        vpn: the VPN.
+        others: all other VPNs.
+        cluster_cidrs: the ranges of pods and Services.
+        pods_elsewhere: addresses of living pods of other VPNs, and these VPNs' names: a VPN that
+            was deleted leaves its apps' pods on its bridge until they end.
     """
     taken = {f"the cluster's {cidr}": cidr for cidr in cluster_cidrs}
     taken |= {f"{cidr} of PiaVpn {name}": cidr for name, cidr in _subnets(vpn, others).items()}
     held = vpn.status.network.subnet if vpn.status.network is not None else None
+    if held is None:
+        taken |= {
+            f"{address} of an app of PiaVpn {name} that still runs": ipaddress.IPv4Network(address)
+            for address, name in pods_elsewhere.items()
+        }
     wanted = vpn.spec.network.subnet
     if wanted is None and held is None:
         return _first_free(taken.values())
@@ -102,7 +115,44 @@ def allocate(
         if isinstance(found, ipaddress.IPv4Address):
             owners[found] = key(service)
         result[key(service)] = found
-    return result
+    return result | _meanwhile(network, ordered, result, owners)
+
+
+def _meanwhile(
+    network: types.NetworkStatus,
+    services: Sequence[types.VpnServiceContainer],
+    result: Mapping[model.ServiceKey, ipaddress.IPv4Address | model.Verdict],
+    owners: Mapping[ipaddress.IPv4Address, model.ServiceKey],
+) -> dict[model.ServiceKey, ipaddress.IPv4Address | model.Verdict]:
+    """Return what those get that wait for an address which its holder is about to leave.
+
+    They keep their own until then. Were each to keep it, those that swap would wait for ever: so
+    in a circle one moves to a free address first.
+    """
+    wanted = {key(service): service.spec.ip for service in services if service.spec.ip is not None}
+    waits_for = {one: owners[ip] for one, ip in wanted.items() if owners.get(ip, one) != one}
+    found: dict[model.ServiceKey, ipaddress.IPv4Address | model.Verdict] = {}
+    first = next((s for s in services if _waits_for_itself(key(s), waits_for)), None)
+    if first is not None:
+        found[key(first)] = _first_free_address(network, owners)
+    for service in services:
+        if key(service) in waits_for and key(service) not in found:
+            left = {**result, **found}.get(waits_for[key(service)])
+            held = service.status.address
+            leaving = isinstance(left, ipaddress.IPv4Address) and left != service.spec.ip
+            if leaving and held is not None and owners.get(held, key(service)) == key(service):
+                found[key(service)] = held
+    return found
+
+
+def _waits_for_itself(
+    service: model.ServiceKey, waits_for: Mapping[model.ServiceKey, model.ServiceKey]
+) -> bool:
+    behind, passed = waits_for.get(service), set[model.ServiceKey]()
+    while behind is not None and behind not in passed:
+        passed.add(behind)
+        behind = waits_for.get(behind)
+    return service in passed
 
 
 def key(service: types.VpnServiceContainer) -> model.ServiceKey:
@@ -126,6 +176,12 @@ def _address(
     free = owners.get(held, key(service)) == key(service) if held is not None else False
     if held is not None and free and _usable(network, held):
         return held
+    return _first_free_address(network, owners)
+
+
+def _first_free_address(
+    network: types.NetworkStatus, owners: Mapping[ipaddress.IPv4Address, model.ServiceKey]
+) -> ipaddress.IPv4Address | model.Verdict:
     for offset in range(_FIRST_AUTOMATIC, network.subnet.num_addresses - 1):
         if network.subnet[offset] not in owners:
             return network.subnet[offset]

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from piavpn import kube
 from piavpn.api import codec, gateway_config, names, types
-from piavpn.controller import accounts, model, network, serverlists, settings
+from piavpn.controller import accounts, model, network, readiness, serverlists, settings
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Observer:
         """
         vpn, others, invalid = self._vpns(name)
         services = self._services(name)
-        pods = self._service_pods(name, services)
+        pods, elsewhere = self._service_pods(name, services)
         objects = _Objects(self._cluster, name, services)
         seen = model.Observed(
             now=datetime.now(UTC),
@@ -58,6 +58,7 @@ class Observer:
             services=services,
             cluster_cidrs=self._cluster_cidrs(),
             service_pods=pods,
+            pods_elsewhere=elsewhere,
             foreign=objects.foreign,
             services_with_ports=objects.with_ports,
         )
@@ -108,18 +109,22 @@ class Observer:
 
     def _service_pods(
         self, name: str, services: Iterable[types.VpnServiceContainer]
-    ) -> dict[model.ServiceKey, model.Object]:
-        """Return the pods that go through the VPN, and those of services that move to it."""
+    ) -> tuple[dict[model.ServiceKey, model.Object], dict[ipaddress.IPv4Address, str]]:
+        """Return the pods of the VPN and of services that move to it, and others' addresses."""
         mine = {network.key(service) for service in services}
         pods = {}
+        elsewhere = {}
         for pod in self._cluster.list(kube.PODS, labels=names.LABEL_VPN):
             labels = pod["metadata"]["labels"]
             key = pod["metadata"]["namespace"], labels.get(names.LABEL_SERVICE, "")
-            if labels[names.LABEL_VPN] != name and key not in mine:
+            if not key[1] or pod.get("status", {}).get("phase") in _FINISHED:
                 continue
-            if key[1] and pod.get("status", {}).get("phase") not in _FINISHED:
+            vpn, address = labels[names.LABEL_VPN], readiness.pod_address(pod)
+            if vpn == name or key in mine:
                 pods[key] = pod
-        return pods
+            if vpn != name and address is not None:
+                elsewhere[address] = vpn
+        return pods, elsewhere
 
     def _with_gateway(self, seen: model.Observed, vpn: types.PiaVpn) -> model.Observed:
         namespace = self._settings.namespace
