@@ -50,7 +50,9 @@ SERVERS = ServerList(
 ZURICH_401 = gateway_config.Server("swiss", "zurich401", IP("198.18.1.1"), 1337)
 ZURICH_402 = gateway_config.Server("swiss", "zurich402", IP("198.18.1.2"), 1337)
 AMSTERDAM_401 = gateway_config.Server("nl_amsterdam", "amsterdam401", IP("198.18.2.1"), 1337)
-KNOWN_LIST = model.ServerListState(servers=SERVERS, refresh_time=NOW + timedelta(hours=1))
+KNOWN_LIST = model.ServerListState(
+    servers=SERVERS, list_time=EARLIER, refresh_time=NOW + timedelta(hours=1)
+)
 CONFIG = gateway_config.GatewayConfig(
     vpn="home",
     network=NETWORK,

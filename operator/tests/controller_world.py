@@ -23,7 +23,16 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from pia_server import Reply
 
 from piavpn import kube
-from piavpn.controller import errands, model, observe, queue, reconciler, serverlists, settings
+from piavpn.controller import (
+    errands,
+    keptlists,
+    model,
+    observe,
+    queue,
+    reconciler,
+    serverlists,
+    settings,
+)
 
 NAMESPACE = "piavpn-system"
 GATEWAY = "piavpn-gateway-home"
@@ -95,7 +104,8 @@ class World:
     def __init__(self, api: kube_server.Api, pia: Pia, pia_port: int) -> None:
         self.api, self.pia = api, pia
         self._base = f"https://{pia_server.HOST}:{pia_port}"
-        cluster, lists = api.cluster(), serverlists.ServerLists()
+        cluster = api.cluster()
+        lists = serverlists.ServerLists(keptlists.KeptLists(cluster, NAMESPACE))
         self._queue = queue.DueQueue()
         runner = errands.Errands(cluster, SETTINGS, lists, self._queue.add)
         self._observer = Observer(cluster, SETTINGS, lists)

@@ -133,14 +133,20 @@ def failed(reason: str, retry: Any) -> model.Account:
     )
 
 
-@pytest.mark.parametrize("reason", ["BadCredentials", "RateLimited", "Unreachable"])
-def test_after_a_failed_login_pia_is_left_alone_until_the_retry_s_time(reason: str) -> None:
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("BadCredentials", "what PIA said"),
+        ("RateLimited", "what PIA said: the next login is made at 2026-11-23T12:10:00Z"),
+        ("Unreachable", "what PIA said"),
+    ],
+)
+def test_after_a_failed_login_pia_is_left_alone_until_the_retry_s_time(
+    reason: str, message: str
+) -> None:
     found = decide.decide(seen(account=failed(reason, LATER), gateway_pod=pod(ready=False)))
     assert found == fine_but(
-        {
-            AUTHENTICATED: false(reason, "what PIA said"),
-            READY: false(reason, "what PIA said"),
-        },
+        {AUTHENTICATED: false(reason, message), READY: false(reason, message)},
         requeue_seconds=300.0,
     )
 
@@ -153,7 +159,7 @@ def test_the_next_pass_is_due_when_the_retry_is() -> None:
 def test_the_login_is_repeated_when_its_time_has_come() -> None:
     found = decide.decide(seen(account=failed("RateLimited", NOW)))
     assert found.errands == model.Errands(login=True)
-    assert found.verdicts[AUTHENTICATED] == false("RateLimited", "what PIA said")
+    assert found.verdicts[AUTHENTICATED].reason == "RateLimited"
 
 
 def test_a_tunnel_that_works_stays_ready_though_a_login_failed() -> None:

@@ -57,10 +57,27 @@ def test_a_list_that_cannot_be_had_is_told_of_and_tried_again_in_time() -> None:
     )
 
 
-def test_a_list_that_failed_to_be_renewed_goes_on_serving() -> None:
-    failure = model.Failure("Unreachable", "no answer", NOW + timedelta(seconds=15))
-    stale = dataclasses.replace(KNOWN_LIST, failure=failure, refresh_time=EARLIER)
-    assert decide.decide(seen(server_list=stale)) == dataclasses.replace(FINE, requeue_seconds=15)
+def failing_since(reason: str, message: str) -> model.ServerListState:
+    failure = model.Failure(reason, message, NOW + timedelta(seconds=15))
+    return dataclasses.replace(KNOWN_LIST, failure=failure, refresh_time=EARLIER)
+
+
+def test_a_list_that_failed_to_be_renewed_goes_on_serving_and_says_how_old_it_is() -> None:
+    stale = failing_since("Unreachable", "no answer")
+    message = "2 servers in swiss; list of 2026-11-23T11:00:00Z; fetch fails: no answer"
+    assert decide.decide(seen(server_list=stale)) == fine_but(
+        {SERVERS_KNOWN: true("KeptList", message)}, requeue_seconds=15
+    )
+
+
+def test_what_is_wrong_with_the_location_is_told_before_the_age_of_the_list() -> None:
+    stale = failing_since("BadSignature", "the list is not PIA's")
+    found = decide.decide(seen(vpn=vpn(location="atlantis"), server_list=stale))
+    assert found.verdicts[SERVERS_KNOWN] == false(
+        "UnknownLocation",
+        "PIA's server list has no region 'atlantis'; list of 2026-11-23T11:00:00Z; fetch fails: "
+        "the list is not PIA's",
+    )
 
 
 def test_a_list_is_renewed_when_its_time_has_come() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import dataclasses
+import gzip
 import ipaddress
 import json
 import socket
@@ -22,7 +24,7 @@ from pia_server import Call, Reply
 
 from piavpn import kube
 from piavpn.api import types
-from piavpn.controller import accounts, errands, model, serverlists
+from piavpn.controller import accounts, errands, keptlists, model, serverlists
 
 HERE = ipaddress.IPv4Address(pia_server.HOST)
 ACCOUNT = "piavpn-account-pia-credentials"
@@ -37,12 +39,22 @@ class Front:
         (region,) = self.document["regions"]
         region["servers"] = {"wg": [{"ip": pia_server.HOST, "cn": "zurich401"}]}  # type: ignore[index]
         self.calls: list[str] = []
+        self.broken: Reply | None = None
+        """What every request is answered while PIA is down."""
 
     def reply(self, call: Call) -> Reply:
         self.calls.append(call.method)
+        if self.broken is not None:
+            return self.broken
         if call.method == "POST":
             return Reply(200, json.dumps({"token": TOKEN}))
         return Reply(200, controller_world.signed(self.document))
+
+
+@pytest.fixture
+def api() -> Iterator[kube_server.Api]:
+    with kube_server.serving() as api:
+        yield api
 
 
 @pytest.fixture
@@ -73,8 +85,13 @@ def endpoints(front: Front, tmp_path: Path) -> Iterator[types.Endpoints]:
 # The server list
 
 
-def test_a_list_is_kept_for_an_hour(endpoints: types.Endpoints) -> None:
-    lists = serverlists.ServerLists()
+def fresh(api: kube_server.Api) -> serverlists.ServerLists:
+    """Return what an operator that has begun anew knows of the lists: nothing."""
+    return serverlists.ServerLists(keptlists.KeptLists(api.cluster(), NAMESPACE))
+
+
+def test_a_list_is_kept_for_an_hour(api: kube_server.Api, endpoints: types.Endpoints) -> None:
+    lists = fresh(api)
     before = datetime.now(UTC)
     lists.refresh(endpoints, measure=False)
     state = lists.state(endpoints)
@@ -86,9 +103,9 @@ def test_a_list_is_kept_for_an_hour(endpoints: types.Endpoints) -> None:
 
 
 def test_a_list_that_is_not_signed_by_pia_is_a_failure_and_the_old_one_stays(
-    endpoints: types.Endpoints, front: Front, monkeypatch: pytest.MonkeyPatch
+    api: kube_server.Api, endpoints: types.Endpoints, front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lists = serverlists.ServerLists()
+    lists = fresh(api)
     lists.refresh(endpoints, measure=False)
     good = lists.state(endpoints)
     monkeypatch.setattr(controller_world, "KEY", pia_server.new_key())
@@ -96,20 +113,22 @@ def test_a_list_that_is_not_signed_by_pia_is_a_failure_and_the_old_one_stays(
     state = lists.state(endpoints)
     assert state.failure is not None
     assert state.failure.reason == "BadSignature"
-    assert dataclasses.replace(state, failure=None) == good
+    assert dataclasses.replace(state, failure=None, failures=0) == good
     assert front.calls == ["GET", "GET"]
 
 
-def test_for_auto_the_servers_that_answer_are_measured(endpoints: types.Endpoints) -> None:
-    lists = serverlists.ServerLists()
+def test_for_auto_the_servers_that_answer_are_measured(
+    api: kube_server.Api, endpoints: types.Endpoints
+) -> None:
+    lists = fresh(api)
     lists.refresh(endpoints, measure=True)
     assert set(lists.state(endpoints).latencies or {}) == {HERE}
 
 
 def test_a_vpn_that_names_its_region_does_not_take_another_s_measurements_away(
-    endpoints: types.Endpoints, front: Front
+    api: kube_server.Api, endpoints: types.Endpoints, front: Front
 ) -> None:
-    lists = serverlists.ServerLists()
+    lists = fresh(api)
     lists.refresh(endpoints, measure=True)
     (region,) = front.document["regions"]
     region["servers"] = {"wg": [{"ip": "127.0.0.2", "cn": "zurich402"}]}  # type: ignore[index]
@@ -120,10 +139,10 @@ def test_a_vpn_that_names_its_region_does_not_take_another_s_measurements_away(
 
 
 def test_when_nothing_answers_it_is_measured_again_within_a_minute(
-    endpoints: types.Endpoints, wireguard: socket.socket
+    api: kube_server.Api, endpoints: types.Endpoints, wireguard: socket.socket
 ) -> None:
     wireguard.close()
-    lists = serverlists.ServerLists()
+    lists = fresh(api)
     lists.refresh(endpoints, measure=True)
     state = lists.state(endpoints)
     assert state.latencies == {}
@@ -131,13 +150,100 @@ def test_when_nothing_answers_it_is_measured_again_within_a_minute(
     assert state.refresh_time <= datetime.now(UTC) + timedelta(minutes=1)
 
 
+def kept_list(api: kube_server.Api) -> kube.Object:
+    (found,) = api.all(kube.CONFIG_MAPS)
+    return found
+
+
+def test_the_last_good_list_serves_on_after_a_restart_while_pia_s_is_not_there(
+    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+) -> None:
+    lists = fresh(api)
+    lists.refresh(endpoints, measure=False)
+    good = lists.state(endpoints)
+    front.broken = Reply(503, "down for maintenance")
+    again = fresh(api)
+    again.refresh(endpoints, measure=False)
+    state = again.state(endpoints)
+    assert state.servers == good.servers
+    assert good.list_time is not None
+    assert state.list_time == good.list_time.replace(microsecond=0)
+    assert state.failure is not None
+    assert state.failure.reason == "Unreachable"
+    assert state.refresh_time is None, "it is fetched as soon as the failure is over"
+
+
+def test_a_kept_list_that_someone_changed_is_refused(
+    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+) -> None:
+    fresh(api).refresh(endpoints, measure=False)
+    forged = controller_world.signed(front.document).replace(b"zurich401", b"zurich666")
+    name = kept_list(api)["metadata"]["name"]
+    packed = base64.b64encode(gzip.compress(forged)).decode()
+    api.put(kube.CONFIG_MAPS, name, NAMESPACE, binaryData={"list.gz": packed})
+    front.broken = Reply(503, "down for maintenance")
+    again = fresh(api)
+    again.refresh(endpoints, measure=False)
+    assert again.state(endpoints).servers is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"binaryData": None},
+        {"binaryData": {"list.gz": "bm90IGd6aXA="}},
+        {"binaryData": {"list.gz": "no base64"}},
+        {"data": {"time": "yesterday"}},
+        {"data": None},
+    ],
+)
+def test_a_kept_list_that_is_damaged_is_as_none(
+    api: kube_server.Api, endpoints: types.Endpoints, front: Front, damage: kube.Object
+) -> None:
+    fresh(api).refresh(endpoints, measure=False)
+    api.put(kube.CONFIG_MAPS, kept_list(api)["metadata"]["name"], NAMESPACE, **damage)
+    front.broken = Reply(503, "down for maintenance")
+    again = fresh(api)
+    again.refresh(endpoints, measure=False)
+    assert (again.state(endpoints).servers, again.state(endpoints).failures) == (None, 1)
+
+
+def test_an_api_server_that_keeps_nothing_does_not_take_the_list_away(
+    api: kube_server.Api, endpoints: types.Endpoints
+) -> None:
+    api.fault = lambda _call: kube_server.RefusalError(500, "etcd")
+    lists = fresh(api)
+    lists.refresh(endpoints, measure=False)
+    assert lists.state(endpoints).servers is not None
+
+
+def test_a_list_of_pia_s_size_fits_into_a_config_map(
+    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+) -> None:
+    (region,) = front.document["regions"]
+    servers = [{"ip": f"198.18.{n // 250}.{n % 250}", "cn": f"city{n}"} for n in range(5)]
+    many = [{**region, "id": f"region-{n}", "servers": {"wg": servers}} for n in range(400)]
+    front.document["regions"] = many
+    fresh(api).refresh(endpoints, measure=False)
+    assert len(json.dumps(kept_list(api))) < 1024 * 1024
+
+
+def test_fetches_that_fail_are_made_again_ever_more_seldom(
+    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+) -> None:
+    front.broken = Reply(503, "down for maintenance")
+    lists, delays = fresh(api), []
+    for _ in range(8):
+        lists.refresh(endpoints, measure=False)
+        failure = lists.state(endpoints).failure
+        assert failure is not None
+        delays.append((failure.retry_time - datetime.now(UTC)).total_seconds())
+    assert 14 < delays[0] < 23
+    assert 239 < delays[-1] < 361
+    assert sorted(delays[:4]) == delays[:4]
+
+
 # Logins
-
-
-@pytest.fixture
-def api() -> Iterator[kube_server.Api]:
-    with kube_server.serving() as api:
-        yield api
 
 
 def vpn(endpoints: types.Endpoints) -> types.PiaVpn:
@@ -153,7 +259,7 @@ def keep(api: kube_server.Api, account: model.Account, token: str | None) -> Non
 def log_in(api: kube_server.Api, vpn: types.PiaVpn, account: model.Account | None) -> None:
     """Run one login that was decided on when `account` was what the Secret held."""
     woken = threading.Event()
-    lists = serverlists.ServerLists()
+    lists = fresh(api)
     runner = errands.Errands(api.cluster(), SETTINGS, lists, lambda *_: woken.set())
     seen = controller_samples.seen(vpn=vpn, account=account)
     runner.start(vpn, seen, model.Errands(login=True))

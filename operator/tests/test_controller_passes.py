@@ -236,6 +236,17 @@ def test_an_account_s_secret_goes_with_the_last_vpn_that_used_it(tunnel: World) 
     eventually(lambda: tunnel.names_of(kube.SECRETS) == {"pia-credentials"})
 
 
+def test_so_does_the_kept_server_list(tunnel: World) -> None:
+    lists = {name for name in tunnel.names_of(kube.CONFIG_MAPS) if "server-list" in name}
+    assert len(lists) == 1
+    tunnel.loop.wake_all()
+    tunnel.pass_over("home")
+    assert lists < tunnel.names_of(kube.CONFIG_MAPS)
+    tunnel.api.remove(kube.PIA_VPNS, "home")
+    tunnel.loop.wake_all()
+    eventually(lambda: not lists & tunnel.names_of(kube.CONFIG_MAPS))
+
+
 def test_a_deleted_secret_refuses_the_vpn_and_leaves_its_tunnel_alone(tunnel: World) -> None:
     tunnel.api.remove(kube.SECRETS, "pia-credentials", NAMESPACE)
     before = len(tunnel.api.changes)

@@ -38,7 +38,8 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
     (OPERATOR, OWN_NAMESPACE): {
         # observe; main; errands; reconciler
         ("", "secrets"): {"get", "list", "watch", "create", "patch", "delete"},
-        ("", "configmaps"): {"get", "create", "patch"},  # observe; apply
+        # observe; apply; keptlists; reconciler
+        ("", "configmaps"): {"get", "list", "create", "patch", "delete"},
         ("", "pods"): {"get", "patch"},  # main; apply
     },
     (AGENT, EVERYWHERE): {

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from datetime import timedelta
 
-from piavpn.api import conditions, gateway_config, types
+from piavpn.api import gateway_config, types
 from piavpn.api.conditions import PiaVpnCondition, Status
-from piavpn.controller import model, network, readiness
+from piavpn.controller import authentication, model, network, readiness, servers
 from piavpn.controller.reasons import Reason
-from piavpn.pia import errors, locations, serverlist
 
 RESYNC_SECONDS = 300.0
 _PODS_SECONDS = 15.0
 """Until the next look at a VPN that waits for other VPNs' pods: they end without a word to it."""
-RELOGIN_AFTER = timedelta(minutes=15)
-"""How soon a token that PIA rejected may be followed by yet another login: locked accounts get
-tokens that no server takes, and logins are what PIA limits."""
 
 
 def decide(seen: model.Observed) -> model.Decision:
@@ -28,8 +23,8 @@ def decide(seen: model.Observed) -> model.Decision:
         seen.vpn, seen.other_vpns, seen.cluster_cidrs, seen.pods_elsewhere
     )
     accepted = _accepted(seen, chosen)
-    authenticated, login = _authenticated(seen)
-    servers_known, servers, errands = _servers(seen, seen.vpn.spec)
+    authenticated, login = authentication.decide(seen)
+    servers_known, found, errands = servers.decide(seen, seen.vpn.spec)
     net = seen.vpn.status.network
     if seen.cluster_cidrs and isinstance(chosen, ipaddress.IPv4Network):
         net = network.of_subnet(seen.name, chosen)
@@ -43,7 +38,7 @@ def decide(seen: model.Observed) -> model.Decision:
     waits_for_pods = isinstance(chosen, model.Verdict) and bool(seen.pods_elsewhere)
     return model.Decision(
         network=net,
-        gateway=_gateway(seen, net, servers) if accepted.holds else None,
+        gateway=_gateway(seen, net, found) if accepted.holds else None,
         verdicts=verdicts,
         services=_services(seen, net, accepted, verdicts[PiaVpnCondition.READY]),
         errands=errands if accepted.holds else model.Errands(),
@@ -94,144 +89,25 @@ def _accepted(seen: model.Observed, chosen: object) -> model.Verdict:
     return model.Verdict(Status.TRUE, Reason.ACCEPTED)
 
 
-def _authenticated(seen: model.Observed) -> tuple[model.Verdict, bool]:
-    """Return the verdict, and whether to log in now."""
-    if not isinstance(seen.credentials, model.Credentials):
-        waiting = "waiting for the credentials Secret: see condition Accepted"
-        return model.Verdict(Status.UNKNOWN, Reason.WAITING_FOR_CREDENTIALS, waiting), False
-    account = seen.account
-    if account is None or account.fingerprint != seen.credentials.fingerprint:
-        return model.Verdict(Status.UNKNOWN, Reason.LOGGING_IN), True
-    if account.failure is not None:
-        return _failed(account.failure), seen.now >= account.failure.retry_time
-    if not account.has_token:
-        return model.Verdict(Status.UNKNOWN, Reason.LOGGING_IN), True
-    if _token_rejected(seen, account):
-        return model.Verdict(Status.UNKNOWN, Reason.LOGGING_IN, "PIA rejected the token"), True
-    return model.Verdict(Status.TRUE, Reason.LOGGED_IN), False
-
-
-def _token_rejected(seen: model.Observed, account: model.Account) -> bool:
-    """Tell whether the gateway's servers refuse this token, and another login is due."""
-    assert seen.vpn is not None  # noqa: S101 - the caller looked
-    registered = conditions.find(seen.vpn.status.conditions, PiaVpnCondition.REGISTERED)
-    if registered is None or registered.reason != errors.TokenRejected.reason:
-        return False
-    issued, since = account.token_time, registered.last_transition_time
-    if issued is None or since is None:
-        return True
-    return since > issued or seen.now - issued >= RELOGIN_AFTER
-
-
-def _servers(
-    seen: model.Observed, spec: types.PiaVpnSpec
-) -> tuple[model.Verdict, tuple[gateway_config.Server, ...], model.Errands]:
-    """Return the verdict, the servers to try in order, and what to ask PIA for."""
-    known = seen.server_list
-    due = known.refresh_time is None or seen.now >= known.refresh_time
-    failure_over = known.failure is None or seen.now >= known.failure.retry_time
-    fetch = model.Errands(fetch_list=due and failure_over)
-    if known.servers is None:
-        if known.failure is not None:
-            return _failed(known.failure), (), fetch
-        return model.Verdict(Status.UNKNOWN, Reason.FETCHING_LIST), (), fetch
-    if spec.server_location == types.AUTO_LOCATION and known.latencies is None:
-        errands = dataclasses.replace(fetch, measure=True)
-        return model.Verdict(Status.UNKNOWN, Reason.MEASURING), (), errands
-    found = locations.candidates(
-        known.servers,
-        location=spec.server_location,
-        fallbacks=spec.fallback_locations,
-        latencies=known.latencies or {},
-    )
-    taken = _servers_in_use(seen)
-    servers = tuple(server for server in found.servers if server.address not in taken)
-    if found.servers and not servers:
-        return _all_in_use(found), (), fetch
-    return _found(known.servers, spec, found), servers, fetch
-
-
-def _servers_in_use(seen: model.Observed) -> set[ipaddress.IPv4Address]:
-    """Return the servers at which other tunnels of the same account end.
-
-    A second key of an account at one server address kills the first.
-    """
-    account = seen.vpn.spec.credentials_secret_ref.name if seen.vpn is not None else None
-    return {
-        other.status.session.server_address
-        for other in seen.other_vpns
-        if other.status.session is not None and other.spec.credentials_secret_ref.name == account
-    }
-
-
-def _all_in_use(found: locations.Candidates) -> model.Verdict:
-    return model.Verdict(
-        Status.FALSE,
-        Reason.SERVERS_IN_USE,
-        f"every listed server of {_regions(found)} carries another PiaVpn of this account "
-        "already: name more regions in spec.fallbackLocations",
-    )
-
-
-def _found(
-    known: serverlist.ServerList, spec: types.PiaVpnSpec, found: locations.Candidates
-) -> model.Verdict:
-    regions = _regions(found)
-    if found.unknown:
-        message = "; ".join(locations.explain_unknown(known, wanted) for wanted in found.unknown)
-        meanwhile = f" (meanwhile: {regions})" if regions else ""
-        return model.Verdict(Status.FALSE, Reason.UNKNOWN_LOCATION, message + meanwhile)
-    if found.servers:
-        message = f"{len(found.servers)} servers in {regions}"
-        return model.Verdict(Status.TRUE, Reason.SERVERS_FOUND, message)
-    if spec.server_location == types.AUTO_LOCATION:
-        return model.Verdict(
-            Status.FALSE,
-            Reason.NO_SERVER_ANSWERED,
-            f"no WireGuard server answered on TCP port {known.port}: check that the operator's "
-            "pod may reach the Internet, or name a region in spec.serverLocation",
-        )
-    return model.Verdict(
-        Status.FALSE,
-        Reason.NO_SERVER_LISTED,
-        f"PIA lists no server for {', '.join(found.unavailable)} now: name another region in "
-        "spec.serverLocation or spec.fallbackLocations, or wait for the next list",
-    )
-
-
-def _regions(found: locations.Candidates) -> str:
-    return ", ".join(dict.fromkeys(server.region for server in found.servers))
-
-
-def _failed(failure: model.Failure) -> model.Verdict:
-    return model.Verdict(Status.FALSE, failure.reason, failure.message)
-
-
 def _gateway(
     seen: model.Observed,
     net: types.NetworkStatus | None,
-    servers: tuple[gateway_config.Server, ...],
+    found: tuple[gateway_config.Server, ...],
 ) -> gateway_config.GatewayConfig | None:
     """Return what the gateway is told; without news of servers it keeps those that it has."""
     if net is None or seen.vpn is None:
         return None
-    if not servers and seen.gateway_config is not None:
-        taken = _servers_in_use(seen)
-        servers = tuple(s for s in seen.gateway_config.servers if s.address not in taken)
+    if not found and seen.gateway_config is not None:
+        taken = servers.in_use(seen)
+        found = tuple(s for s in seen.gateway_config.servers if s.address not in taken)
     return gateway_config.GatewayConfig(
         vpn=seen.name,
         network=net,
         cluster_domain=seen.settings.cluster_domain,
-        servers=servers,
-        locations=_locations(seen.vpn.spec),
+        servers=found,
+        locations=servers.regions(seen.vpn.spec),
         ca_bundle=seen.vpn.spec.endpoints.ca_bundle,
     )
-
-
-def _locations(spec: types.PiaVpnSpec) -> tuple[str, ...]:
-    if spec.server_location == types.AUTO_LOCATION:
-        return ()
-    return tuple(dict.fromkeys((spec.server_location, *spec.fallback_locations)))
 
 
 def _services(

@@ -12,7 +12,7 @@ import threading
 import kopf
 
 from piavpn import kube
-from piavpn.controller import errands, handlers, observe, reconciler, serverlists
+from piavpn.controller import errands, handlers, keptlists, observe, reconciler, serverlists
 from piavpn.controller import queue as queues
 from piavpn.controller import settings as own_settings
 
@@ -50,7 +50,7 @@ def _own_image(cluster: kube.Cluster) -> str:
 
 async def _serve(cluster: kube.Cluster, operator: own_settings.Settings) -> None:
     queue = queues.DueQueue()
-    lists = serverlists.ServerLists()
+    lists = serverlists.ServerLists(keptlists.KeptLists(cluster, operator.namespace))
     runner = errands.Errands(cluster, operator, lists, queue.add)
     observer = observe.Observer(cluster, operator, lists)
     loop = reconciler.Reconciler(cluster, operator.namespace, observer, queue, runner)

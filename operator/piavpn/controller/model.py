@@ -66,8 +66,13 @@ class ServerListState:
     """The newest verified server list, and why a newer one is not there."""
 
     servers: serverlist.ServerList | None = None
+    list_time: datetime | None = None
+    """When PIA served the list."""
     failure: Failure | None = None
+    failures: int = 0
+    """How many fetches in a row have failed."""
     latencies: Mapping[ipaddress.IPv4Address, float] | None = None
+    """Seconds by address, of the servers that answered; None before they were measured."""
     refresh_time: datetime | None = None
 
 

@@ -6,6 +6,7 @@ and a lost event must not decide that.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
 import logging
@@ -15,7 +16,15 @@ from datetime import UTC, datetime
 
 from piavpn import kube
 from piavpn.api import codec, gateway_config, names, types
-from piavpn.controller import accounts, model, network, readiness, serverlists, settings
+from piavpn.controller import (
+    accounts,
+    keptlists,
+    model,
+    network,
+    readiness,
+    serverlists,
+    settings,
+)
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +84,15 @@ class Observer:
         """Return the names of the accounts' Secrets that PiaVpns use."""
         refs = (item["spec"]["credentialsSecretRef"] for item in self._cluster.list(kube.PIA_VPNS))
         return {codec.decode(types.CredentialsSecretRef, ref).account_name for ref in refs}
+
+    def list_names(self) -> set[str]:
+        """Return the names of the ConfigMaps with the server lists that PiaVpns use."""
+        found = set()
+        for item in self._cluster.list(kube.PIA_VPNS):
+            with contextlib.suppress(ValueError):  # its own pass tells of it
+                endpoints = codec.decode(types.Endpoints, item["spec"].get("endpoints") or {})
+                found.add(keptlists.name(endpoints))
+        return found
 
     def _vpns(
         self, name: str

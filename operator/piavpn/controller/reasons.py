@@ -31,6 +31,7 @@ class Reason(StrEnum):
     WAITING_FOR_CREDENTIALS = "WaitingForCredentials"
     # ServersKnown; a failed fetch adds pia.errors' reasons
     SERVERS_FOUND = "ServersFound"
+    KEPT_LIST = "KeptList"
     FETCHING_LIST = "FetchingList"
     MEASURING = "Measuring"
     UNKNOWN_LOCATION = "UnknownLocation"

@@ -7,7 +7,7 @@ import threading
 import time
 
 from piavpn import kube
-from piavpn.controller import accounts, apply, decide, errands, observe, report
+from piavpn.controller import accounts, apply, decide, errands, keptlists, observe, report
 from piavpn.controller import queue as queues
 
 log = logging.getLogger(__name__)
@@ -99,18 +99,26 @@ class Reconciler:
         return None if gone else decision.requeue_seconds
 
     def _housekeeping(self) -> float:
-        """Wake every VPN, and remove the accounts' Secrets that no PiaVpn uses any more."""
+        """Wake every VPN, and remove what no PiaVpn uses any more."""
         for name in self._observer.vpn_names():
             self.wake(name)
         for name in self._unused_accounts():
             log.info("removing Secret %s: no PiaVpn uses this account", name)
             self._cluster.delete(kube.SECRETS, name, self._namespace)
+        for name in self._unused_lists():
+            log.info("removing ConfigMap %s: no PiaVpn uses this server list", name)
+            self._cluster.delete(kube.CONFIG_MAPS, name, self._namespace)
         return decide.RESYNC_SECONDS
 
     def _unused_accounts(self) -> set[str]:
         secrets = self._cluster.list(kube.SECRETS, self._namespace, labels=accounts.LABEL)
         found: set[str] = {secret["metadata"]["name"] for secret in secrets}
         return found - self._observer.account_names()
+
+    def _unused_lists(self) -> set[str]:
+        kept = self._cluster.list(kube.CONFIG_MAPS, self._namespace, labels=keptlists.LABEL)
+        found: set[str] = {config_map["metadata"]["name"] for config_map in kept}
+        return found - self._observer.list_names()
 
 
 def _subject(name: str) -> str:

@@ -1,7 +1,7 @@
 """The newest verified server list of each endpoint, in memory, with its measured latencies.
 
-A failed fetch keeps the last good list. After a restart the gateways keep the servers that they
-were told until a list is there.
+A failed fetch keeps the last good list, also that of before a restart. The gateways keep the
+servers that they were told until a list is there.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from piavpn.api import types
-from piavpn.controller import model
+from piavpn.controller import keptlists, model
 from piavpn.pia import errors, latency, locations, serverlist
 
 log = logging.getLogger(__name__)
 
 _REFRESH = timedelta(hours=1)
-_RETRY = timedelta(seconds=15)
+_RETRY, _MOST_DOUBLINGS = timedelta(seconds=15), 4
+"""How soon a failed fetch is made again, and how often in a row that time is doubled."""
 _MEASURE_AGAIN = timedelta(minutes=1)
 """After a measurement that nothing answered: the network was away, not all of PIA."""
 
@@ -29,7 +30,8 @@ _MEASURE_AGAIN = timedelta(minutes=1)
 class ServerLists:
     """What PIA said of its servers. Methods may be called from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: keptlists.KeptLists) -> None:
+        self._kept = kept
         self._lock = threading.Lock()
         self._states: dict[types.Endpoints, model.ServerListState] = {}
 
@@ -47,17 +49,19 @@ class ServerLists:
             servers = serverlist.parse(raw, endpoints.server_list_public_key)
         except errors.PiaError as error:
             log.warning("server list: %s: %s", error.reason, error.message)
-            delay = _RETRY * random.uniform(1, 2)  # noqa: S311 - spreads retries
-            failure = model.Failure(error.reason, error.message, now + delay)
-            self._keep(endpoints, dataclasses.replace(state, failure=failure))
+            self._keep(endpoints, self._failed(endpoints, state, error))
             return
+        self._kept.keep(endpoints, raw, now)
         # Each list has other servers: what was measured of the last one says nothing of them.
         measure = measure or state.latencies is not None
         latencies = _measured(servers) if measure else None
         self._keep(
             endpoints,
             model.ServerListState(
-                servers=servers, latencies=latencies, refresh_time=_refresh_time(now, latencies)
+                servers=servers,
+                list_time=now,
+                latencies=latencies,
+                refresh_time=_refresh_time(now, latencies),
             ),
         )
 
@@ -71,6 +75,20 @@ class ServerLists:
                 endpoints,
                 dataclasses.replace(state, latencies=latencies, refresh_time=refresh_time),
             )
+
+    def _failed(
+        self, endpoints: types.Endpoints, state: model.ServerListState, error: errors.PiaError
+    ) -> model.ServerListState:
+        """Return the state with the failure; without a list it is that of before the restart."""
+        delay = _RETRY * 2 ** min(state.failures, _MOST_DOUBLINGS)
+        delay *= random.uniform(1, 1.5)  # noqa: S311 - spreads retries
+        failure = model.Failure(error.reason, error.message, datetime.now(UTC) + delay)
+        state = dataclasses.replace(state, failure=failure, failures=state.failures + 1)
+        kept = self._kept.load(endpoints) if state.servers is None else None
+        if kept is None:
+            return state
+        log.info("server list: going on with that of %s", kept.time)
+        return dataclasses.replace(state, servers=kept.servers, list_time=kept.time)
 
     def _keep(self, endpoints: types.Endpoints, state: model.ServerListState) -> None:
         with self._lock:

@@ -1,0 +1,51 @@
+"""Whether PIA has given a token, and whether to ask for one now. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from piavpn.api import codec, conditions
+from piavpn.api.conditions import PiaVpnCondition, Status
+from piavpn.controller import model
+from piavpn.controller.reasons import Reason
+from piavpn.pia import errors
+
+RELOGIN_AFTER = timedelta(minutes=15)
+"""How soon a token that PIA rejected may be followed by yet another login: locked accounts get
+tokens that no server takes, and logins are what PIA limits."""
+
+
+def decide(seen: model.Observed) -> tuple[model.Verdict, bool]:
+    """Return the verdict, and whether to log in now."""
+    if not isinstance(seen.credentials, model.Credentials):
+        waiting = "waiting for the credentials Secret: see condition Accepted"
+        return model.Verdict(Status.UNKNOWN, Reason.WAITING_FOR_CREDENTIALS, waiting), False
+    account = seen.account
+    if account is None or account.fingerprint != seen.credentials.fingerprint:
+        return model.Verdict(Status.UNKNOWN, Reason.LOGGING_IN), True
+    if account.failure is not None:
+        return _failed(account.failure), seen.now >= account.failure.retry_time
+    if not account.has_token:
+        return model.Verdict(Status.UNKNOWN, Reason.LOGGING_IN), True
+    if _token_rejected(seen, account):
+        return model.Verdict(Status.UNKNOWN, Reason.LOGGING_IN, "PIA rejected the token"), True
+    return model.Verdict(Status.TRUE, Reason.LOGGED_IN), False
+
+
+def _token_rejected(seen: model.Observed, account: model.Account) -> bool:
+    """Tell whether the gateway's servers refuse this token, and another login is due."""
+    assert seen.vpn is not None  # noqa: S101 - the caller looked
+    registered = conditions.find(seen.vpn.status.conditions, PiaVpnCondition.REGISTERED)
+    if registered is None or registered.reason != errors.TokenRejected.reason:
+        return False
+    issued, since = account.token_time, registered.last_transition_time
+    if issued is None or since is None:
+        return True
+    return since > issued or seen.now - issued >= RELOGIN_AFTER
+
+
+def _failed(failure: model.Failure) -> model.Verdict:
+    message = failure.message
+    if failure.reason == errors.RateLimited.reason:
+        message += f": the next login is made at {codec.format_time(failure.retry_time)}"
+    return model.Verdict(Status.FALSE, failure.reason, message)
