@@ -6,21 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness import kubectl, manifests, probes, waiting
-
-_AGENT = "daemonset/piavpn-node-agent"
-_NOWHERE = '{"spec":{"template":{"spec":{"nodeSelector":{"piavpn.dev/nowhere":"true"}}}}}'
-_EVERYWHERE = '{"spec":{"template":{"spec":{"nodeSelector":null}}}}'
+from harness import agents, kubectl, manifests, probes, waiting
 
 
 @pytest.fixture
 def without_agents() -> Iterator[None]:
     """Take the node agents away, and bring them back."""
-    _patch_agents(_NOWHERE)
-    waiting.eventually(lambda: not _agents(), "the agents are gone")
-    yield
-    _patch_agents(_EVERYWHERE)
-    kubectl.run("-n", manifests.SYSTEM, "rollout", "status", _AGENT, "--timeout=90s")
+    with agents.away():
+        yield
 
 
 @pytest.mark.usefixtures("without_agents")
@@ -39,7 +32,7 @@ def test_an_app_waits_where_the_agent_is_missing_and_starts_when_it_comes(
     assert "waiting" in pod["status"]["containerStatuses"][0]["state"]
     assert steady.app.tcp() == steady.server_address  # the tunnel needs no agent to go on
 
-    _patch_agents(_EVERYWHERE)
+    agents.bring_back()
 
     kubectl.wait_for("vpnapp", "late", "Ready", steady.app.namespace)
     assert probes.Pod("late-0", steady.app.namespace).tcp() == steady.server_address
@@ -50,13 +43,3 @@ def _gate_log(pod: str, steady: probes.Tunnel) -> str:
         return kubectl.run("logs", pod, "-n", steady.app.namespace, "-c", "piavpn-gate")
     except kubectl.KubectlError:  # not started yet
         return ""
-
-
-def _patch_agents(patch: str) -> None:
-    kubectl.run("-n", manifests.SYSTEM, "patch", _AGENT, "--type=merge", "-p", patch)
-
-
-def _agents() -> list[kubectl.Object]:
-    return kubectl.items(
-        "pods", "-n", manifests.SYSTEM, "-l", "app.kubernetes.io/name=piavpn-node-agent"
-    )

@@ -11,10 +11,11 @@ from controller_samples import (
     NETWORK,
 )
 
-from piavpn.api.conditions import PiaVpnCondition, Status
+from piavpn.api.conditions import PiaVpnCondition, ServiceCondition, Status
 from piavpn.controller import model
 
 ACCEPTED, READY = PiaVpnCondition.ACCEPTED, PiaVpnCondition.READY
+ATTACHED = PiaVpnCondition.GATEWAY_ATTACHED
 AUTHENTICATED, SERVERS_KNOWN = PiaVpnCondition.AUTHENTICATED, PiaVpnCondition.SERVERS_KNOWN
 NOTHING = model.Errands()
 
@@ -31,6 +32,17 @@ def unknown(reason: str, message: str = "") -> model.Verdict:
     return model.Verdict(Status.UNKNOWN, reason, message)
 
 
+NO_POD = "no pod of it is on any node"
+WITHOUT_POD = {
+    ServiceCondition.CONFINED: false("NoPod", NO_POD),
+    ServiceCondition.LEAK_FREE: unknown("NoPod", NO_POD),
+}
+WITH_POD = {
+    ServiceCondition.CONFINED: true("Attached"),
+    ServiceCondition.LEAK_FREE: true("NothingLeaked"),
+}
+"""What is told of a service by its pod."""
+
 FINE = model.Decision(
     network=NETWORK,
     gateway=CONFIG,
@@ -38,8 +50,10 @@ FINE = model.Decision(
         ACCEPTED: true("Accepted"),
         AUTHENTICATED: true("LoggedIn"),
         SERVERS_KNOWN: true("ServersFound", "2 servers in swiss"),
+        ATTACHED: true("Attached"),
         READY: true("Ready"),
     },
+    node="n1",
     services=(),
     errands=NOTHING,
     requeue_seconds=300.0,

@@ -69,7 +69,6 @@ def condition(
 
 
 WORKING = (
-    condition(conditions.PiaVpnCondition.GATEWAY_ATTACHED),
     condition(conditions.PiaVpnCondition.REGISTERED),
     condition(conditions.PiaVpnCondition.TUNNEL_UP),
 )
@@ -125,13 +124,12 @@ def elsewhere(
     )
 
 
-def service(  # noqa: PLR0913 - what a test may want of it
+def service(
     name: str = "web",
     *,
     ip: str | None = None,
     address: str | None = None,
     age: int = 0,
-    confined: Condition | None = None,
     ports: tuple[types.ServicePort, ...] = (types.ServicePort("web", 8080),),
 ) -> types.VpnServiceContainer:
     """Return a service of `home`: `ip` is asked for, `address` is held, `age` is in seconds."""
@@ -149,25 +147,30 @@ def service(  # noqa: PLR0913 - what a test may want of it
         ),
         status=types.VpnServiceContainerStatus(
             address=IP(address) if address else None,
-            conditions=(confined,) if confined else (),
         ),
     )
 
 
-def pod(
+ATTACHED = {"type": "piavpn.dev/Confined", "status": "True", "reason": "Attached"}
+LEAK_FREE = {"type": "piavpn.dev/LeakFree", "status": "True", "reason": "NothingLeaked"}
+
+
+def pod(  # noqa: PLR0913 - what a test may want of it
     *,
     phase: str = "Running",
     ready: bool = True,
     annotations: Mapping[str, str] | None = None,
     deleting: bool = False,
-    node: str | None = None,
+    node: str | None = "n1",
+    told: tuple[dict[str, str], ...] = (ATTACHED, LEAK_FREE),
     **status: Any,
 ) -> model.Object:
+    """Return a pod; `told` is what its node's agent says of it."""
     metadata: dict[str, Any] = {"name": "pod-0", "namespace": "media", "uid": "uid-of-pod"}
     metadata["annotations"] = dict(annotations or {})
     if deleting:
         metadata["deletionTimestamp"] = "2026-11-23T11:59:00Z"
-    found = [{"type": "Ready", "status": "True" if ready else "False"}]
+    found = [{"type": "Ready", "status": "True" if ready else "False"}, *told]
     return {
         "metadata": metadata,
         "spec": {"nodeName": node} if node else {},

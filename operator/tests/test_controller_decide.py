@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 from controller_decisions import (
     ACCEPTED,
+    ATTACHED,
     AUTHENTICATED,
     FINE,
+    NO_POD,
     NOTHING,
     READY,
     SERVERS_KNOWN,
+    WITH_POD,
+    WITHOUT_POD,
     false,
     fine_but,
     true,
@@ -31,7 +35,6 @@ from controller_samples import (
     NET,
     NETWORK,
     NOW,
-    WORKING,
     condition,
     pod,
     seen,
@@ -41,7 +44,7 @@ from controller_samples import (
 )
 
 from piavpn.api import types
-from piavpn.api.conditions import PiaVpnCondition, ServiceCondition, Status
+from piavpn.api.conditions import PiaVpnCondition, Status
 from piavpn.controller import decide, model
 
 
@@ -64,8 +67,10 @@ def test_a_new_vpn_gets_its_network_and_gateway_while_login_and_list_are_under_w
             ACCEPTED: true("Accepted"),
             AUTHENTICATED: unknown("LoggingIn"),
             SERVERS_KNOWN: unknown("FetchingList"),
+            ATTACHED: false("NoPod", NO_POD),
             READY: false("GatewayNotRunning", "the gateway's pod does not exist yet"),
         },
+        node=None,
         services=(),
         errands=model.Errands(login=True, fetch_list=True),
         requeue_seconds=300.0,
@@ -88,8 +93,10 @@ def test_without_a_secret_the_vpn_is_not_accepted_and_pia_is_not_asked() -> None
                 "waiting for the credentials Secret: see condition Accepted",
             ),
             SERVERS_KNOWN: unknown("FetchingList"),
+            ATTACHED: true("Attached"),
             READY: false("CredentialsNotFound", "there is no Secret pia-credentials"),
         },
+        node="n1",
         services=(),
         errands=NOTHING,
         requeue_seconds=300.0,
@@ -103,7 +110,9 @@ def test_its_services_are_told_which_vpn_is_not_accepted_and_why() -> None:
     refusal = false(
         "VpnNotAccepted", "PiaVpn home is not accepted: there is no Secret pia-credentials"
     )
-    assert found.services == (model.ServiceDecision(app, IP("10.100.0.10"), refusal, refusal),)
+    assert found.services == (
+        model.ServiceDecision(app, IP("10.100.0.10"), refusal, refusal, told=WITHOUT_POD),
+    )
 
 
 def test_a_secret_without_the_password_s_key_is_told_of() -> None:
@@ -171,12 +180,11 @@ def test_a_tunnel_that_works_stays_ready_though_a_login_failed() -> None:
 
 
 def rejected(since: Any) -> types.PiaVpn:
-    attached, _, _ = WORKING
     registered = dataclasses.replace(
         condition(PiaVpnCondition.REGISTERED, Status.FALSE, "TokenRejected"),
         last_transition_time=since,
     )
-    status = types.PiaVpnStatus(network=NETWORK, conditions=(attached, registered))
+    status = types.PiaVpnStatus(network=NETWORK, conditions=(registered,))
     return vpn(status=status)
 
 
@@ -229,10 +237,12 @@ def test_a_vpn_that_loses_its_subnet_to_the_cluster_keeps_it_in_its_status() -> 
 
 
 def test_a_service_that_runs_confined_behind_a_tunnel_that_works_is_ready() -> None:
-    app = service(address="10.100.0.10", confined=condition(ServiceCondition.CONFINED))
+    app = service(address="10.100.0.10")
     pods = {("media", "web"): service_pod()}
     assert decide.decide(seen(services=(app,), service_pods=pods)).services == (
-        model.ServiceDecision(app, IP("10.100.0.10"), true("Accepted"), true("Ready")),
+        model.ServiceDecision(
+            app, IP("10.100.0.10"), true("Accepted"), true("Ready"), told=WITH_POD
+        ),
     )
 
 
@@ -252,7 +262,7 @@ def test_a_service_whose_name_another_s_object_bears_is_refused_and_holds_no_add
         "VpnServiceContainer another name",
     )
     assert decide.decide(seen(services=(app,), foreign=taken)).services == (
-        model.ServiceDecision(app, None, refusal, refusal),
+        model.ServiceDecision(app, None, refusal, refusal, told=WITHOUT_POD),
     )
 
 
@@ -266,7 +276,10 @@ def test_services_of_a_vpn_that_is_not_there_are_told_its_name_and_keep_their_ad
         network=None,
         gateway=None,
         verdicts={},
-        services=(model.ServiceDecision(app, IP("10.100.0.10"), refusal, refusal),),
+        node=None,
+        services=(
+            model.ServiceDecision(app, IP("10.100.0.10"), refusal, refusal, told=WITHOUT_POD),
+        ),
         errands=NOTHING,
         requeue_seconds=300.0,
     )
@@ -280,6 +293,25 @@ def test_services_of_a_vpn_that_cannot_be_read_are_told_why() -> None:
     assert found.accepted == false(
         "VpnNotAccepted", "PiaVpn home: this operator cannot read it: subnet"
     )
+
+
+def test_an_app_whose_node_has_a_silent_agent_is_neither_confined_nor_ready_for_all_we_know() -> (
+    None
+):
+    app = service(address="10.100.0.10")
+    pods = {("media", "web"): service_pod()}
+    found = decide.decide(
+        seen(services=(app,), service_pods=pods, silent_agents={"n1": model.Silence(EARLIER)})
+    )
+    silent = unknown(
+        "NodeAgentSilent",
+        "the agent of node n1 was not heard of since 2026-11-23T11:00:00Z: see whether the node is "
+        "up, and the piavpn-node-agent pod on it",
+    )
+    assert (found.verdicts[ATTACHED], found.verdicts[READY]) == (silent, silent)
+    (decision,) = found.services
+    assert (decision.accepted, decision.ready) == (true("Accepted"), silent)
+    assert set(decision.told.values()) == {silent}
 
 
 # Passes that would make passes

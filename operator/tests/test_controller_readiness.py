@@ -26,16 +26,28 @@ from piavpn.api.conditions import Condition, PiaVpnCondition, ServiceCondition, 
 from piavpn.controller import model, readiness
 
 FINE = {
+    PiaVpnCondition.GATEWAY_ATTACHED: model.Verdict(Status.TRUE, "Attached"),
     PiaVpnCondition.ACCEPTED: model.Verdict(Status.TRUE, "Accepted"),
     PiaVpnCondition.AUTHENTICATED: model.Verdict(Status.TRUE, "LoggedIn"),
     PiaVpnCondition.SERVERS_KNOWN: model.Verdict(Status.TRUE, "ServersFound"),
 }
-ATTACHED, REGISTERED, TUNNEL_UP = WORKING
+REGISTERED, TUNNEL_UP = WORKING
 READY = model.Verdict(Status.TRUE, "Ready")
 
 
 def false(reason: str, message: str = "") -> model.Verdict:
     return model.Verdict(Status.FALSE, reason, message)
+
+
+def unknown(reason: str, message: str = "") -> model.Verdict:
+    return model.Verdict(Status.UNKNOWN, reason, message)
+
+
+SILENT = unknown("NodeAgentSilent", "the agent of node n1 was not heard of")
+
+
+def fine_but_attached(verdict: model.Verdict) -> dict[PiaVpnCondition, model.Verdict]:
+    return {**FINE, PiaVpnCondition.GATEWAY_ATTACHED: verdict}
 
 
 def with_conditions(*found: Condition) -> types.PiaVpn:
@@ -101,19 +113,14 @@ def test_a_gateway_that_does_not_run_is_told_of_whatever_old_conditions_say(
 @pytest.mark.parametrize(
     ("conditions", "expected"),
     [
-        ((), false("NotReported", "GatewayAttached was not reported yet")),
-        ((ATTACHED,), false("NotReported", "Registered was not reported yet")),
-        ((ATTACHED, REGISTERED), false("NotReported", "TunnelUp was not reported yet")),
+        ((), false("NotReported", "Registered was not reported yet")),
+        ((REGISTERED,), false("NotReported", "TunnelUp was not reported yet")),
         (
-            (condition("GatewayAttached", Status.FALSE, "NoBridge", "why"), REGISTERED, TUNNEL_UP),
-            false("NoBridge", "why"),
-        ),
-        (
-            (ATTACHED, condition("Registered", Status.UNKNOWN, "Registering"), TUNNEL_UP),
+            (condition("Registered", Status.UNKNOWN, "Registering"), TUNNEL_UP),
             false("Registering"),
         ),
         (
-            (ATTACHED, REGISTERED, condition("TunnelUp", Status.FALSE, "Dead", "no packets")),
+            (REGISTERED, condition("TunnelUp", Status.FALSE, "Dead", "no packets")),
             false("Dead", "no packets"),
         ),
         (WORKING, false("GatewayNotRunning", "the gateway is not ready yet")),
@@ -125,22 +132,32 @@ def test_while_the_gateway_starts_the_first_missing_step_is_told(
     assert readiness.of_vpn(with_conditions(*conditions), FINE, pod(ready=False)) == expected
 
 
+@pytest.mark.parametrize("ready", [True, False])
+@pytest.mark.parametrize(
+    ("attached", "expected"),
+    [
+        (false("LockFailed", "the lock"), false("LockFailed", "the lock")),
+        (unknown("NotReported", "nothing said"), false("NotReported", "nothing said")),
+        (SILENT, SILENT),
+    ],
+)
+def test_a_gateway_needs_the_node_agent_s_word_and_nobody_knows_while_that_is_silent(
+    attached: model.Verdict, expected: model.Verdict, *, ready: bool
+) -> None:
+    found = readiness.of_vpn(
+        with_conditions(*WORKING), fine_but_attached(attached), pod(ready=ready)
+    )
+    assert found == expected
+
+
 @pytest.mark.parametrize(
     ("conditions", "expected"),
     [
-        ((TUNNEL_UP,), false("NotReported", "GatewayAttached was not reported yet")),
-        ((ATTACHED,), false("NotReported", "TunnelUp was not reported yet")),
-        (
-            (condition("GatewayAttached", Status.FALSE, "LockBroken", "the lock"), TUNNEL_UP),
-            false("LockBroken", "the lock"),
-        ),
-        (
-            (ATTACHED, condition("TunnelUp", Status.UNKNOWN, "Stale", "no news")),
-            false("Stale", "no news"),
-        ),
+        ((REGISTERED,), false("NotReported", "TunnelUp was not reported yet")),
+        ((condition("TunnelUp", Status.UNKNOWN, "Stale", "no news"),), false("Stale", "no news")),
     ],
 )
-def test_a_gateway_that_calls_itself_ready_needs_the_agent_s_word_and_a_tunnel(
+def test_a_gateway_that_calls_itself_ready_needs_a_tunnel(
     conditions: tuple[Condition, ...], expected: model.Verdict
 ) -> None:
     assert readiness.of_vpn(with_conditions(*conditions), FINE, pod()) == expected
@@ -148,11 +165,19 @@ def test_a_gateway_that_calls_itself_ready_needs_the_agent_s_word_and_a_tunnel(
 
 # Of a service
 
-CONFINED = condition(ServiceCondition.CONFINED)
+CONFINED = {ServiceCondition.CONFINED: model.Verdict(Status.TRUE, "Attached")}
+
+
+def of_service(
+    vpn_ready: model.Verdict,
+    service_pod: model.Object | None,
+    told: Mapping[ServiceCondition, model.Verdict] = CONFINED,
+) -> model.Verdict:
+    return readiness.of_service(service(), vpn_ready, told, service_pod)
 
 
 def test_a_service_that_runs_confined_is_ready() -> None:
-    assert readiness.of_service(service(confined=CONFINED), READY, service_pod()) == READY
+    assert of_service(READY, service_pod()) == READY
 
 
 @pytest.mark.parametrize(
@@ -165,26 +190,32 @@ def test_a_service_that_runs_confined_is_ready() -> None:
 def test_a_service_behind_a_tunnel_that_is_down_is_not_ready(
     vpn_ready: model.Verdict, message: str
 ) -> None:
-    found = readiness.of_service(service(confined=CONFINED), vpn_ready, service_pod())
+    found = of_service(vpn_ready, service_pod())
     assert found == false("VpnNotReady", message)
 
 
 @pytest.mark.parametrize(
-    ("confined", "message"),
+    ("confined", "expected"),
     [
-        (None, "no node agent reported it yet"),
-        (
-            condition("Confined", Status.FALSE, "LockBroken", "the lock was gone"),
-            "the lock was gone",
-        ),
-        (condition("Confined", Status.UNKNOWN, "Stale", "no news"), "no news"),
+        (unknown("NotReported", "nothing said"), false("NotConfined", "nothing said")),
+        (false("LockFailed", "the lock was gone"), false("NotConfined", "the lock was gone")),
+        (SILENT, SILENT),
     ],
 )
 def test_a_service_that_nobody_vouches_for_is_not_ready(
-    confined: Condition | None, message: str
+    confined: model.Verdict, expected: model.Verdict
 ) -> None:
-    found = readiness.of_service(service(confined=confined), READY, service_pod())
-    assert found == false("NotConfined", message)
+    found = of_service(READY, service_pod(), {ServiceCondition.CONFINED: confined})
+    assert found == expected
+
+
+def test_nobody_knows_of_a_service_whose_gateway_s_node_has_a_silent_agent() -> None:
+    assert of_service(SILENT, service_pod()) == SILENT
+
+
+def test_nobody_knows_of_a_pod_that_may_wait_for_a_silent_agent() -> None:
+    told = {ServiceCondition.CONFINED: SILENT}
+    assert of_service(READY, service_pod(ready=False), told) == SILENT
 
 
 def waiting(name: str, reason: str, message: str | None = None) -> dict[str, Any]:
@@ -228,6 +259,20 @@ def waiting(name: str, reason: str, message: str | None = None) -> dict[str, Any
             },
             "the pod waits in its gate: see the logs of container piavpn-gate",
         ),
+        (
+            {
+                "initContainerStatuses": [{"name": "piavpn-gate", "state": {"running": {}}}],
+                "conditions": [
+                    {
+                        "type": "piavpn.dev/GatePassed",
+                        "status": "False",
+                        "reason": "Waiting",
+                        "message": "there is no default route yet",
+                    }
+                ],
+            },
+            "the pod waits in its gate: there is no default route yet",
+        ),
         ({"containerStatuses": [waiting("app", "ContainerCreating")]}, "the pod is starting"),
     ],
 )
@@ -235,17 +280,17 @@ def test_a_pod_s_trouble_is_told_in_the_words_of_who_has_it(
     status: Mapping[str, Any], message: str
 ) -> None:
     stuck = service_pod() | {"status": dict(status)}
-    found = readiness.of_service(service(confined=CONFINED), READY, stuck)
+    found = of_service(READY, stuck)
     assert found == false("PodNotReady", message)
 
 
 def test_a_pod_that_does_not_exist_is_told_of() -> None:
-    found = readiness.of_service(service(), READY, None)
+    found = of_service(READY, None)
     assert found == false("PodNotReady", "the pod does not exist yet")
 
 
 def test_a_pod_that_is_ready_and_going_away_is_not_ready() -> None:
-    found = readiness.of_service(service(confined=CONFINED), READY, service_pod(deleting=True))
+    found = of_service(READY, service_pod(deleting=True))
     assert found == false("PodNotReady", "the pod is being replaced")
 
 
@@ -253,7 +298,7 @@ def test_a_pod_that_is_ready_and_going_away_is_not_ready() -> None:
     ("gateway", "misplaced"),
     [
         (None, False),
-        (pod(), False),
+        (pod(node=None), False),
         (pod(node="a"), False),
         (pod(node="b"), True),
         (pod(node="b", deleting=True), False),

@@ -41,19 +41,20 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
         # observe; apply; keptlists; reconciler
         ("", "configmaps"): {"get", "list", "create", "patch", "delete"},
         ("", "pods"): {"get", "patch"},  # main; apply
+        ("coordination.k8s.io", "leases"): {"list"},  # leases
     },
     (AGENT, EVERYWHERE): {
         (PIAVPN, "piavpns"): {"list", "watch"},  # view
         (PIAVPN, "vpnservicecontainers"): {"list", "watch"},  # view
-        (PIAVPN, "piavpns/status"): {"patch"},  # report
-        (PIAVPN, "vpnservicecontainers/status"): {"patch"},  # report
-        ("", "pods"): {"list", "watch", "delete"},  # view; report; outbox
+        ("", "pods"): {"list", "watch", "delete"},  # view; outbox
+        ("", "pods/status"): {"patch"},  # report
         ("", "events"): {"create"},  # outbox
         ("", "nodes"): {"list", "watch"},  # view
         ("networking.k8s.io", "servicecidrs"): {"list", "watch"},  # view
     },
     (AGENT, OWN_NAMESPACE): {
         ("", "configmaps"): {"list", "watch"},  # view
+        ("coordination.k8s.io", "leases"): {"create", "patch"},  # lease
     },
     (GATEWAY, EVERYWHERE): {
         (PIAVPN, "piavpns"): {"get"},  # report

@@ -8,7 +8,6 @@ import pytest
 from piavpn import kube
 from piavpn.node.model import Owner, Pod, Role
 from piavpn.node.outbox import Event, Outbox, Removal
-from piavpn.node.view import Resource
 
 APP = Owner("app", "media")
 HOME = Owner("home")
@@ -25,11 +24,8 @@ def api() -> Iterator[kube_server.Api]:
 
 @pytest.fixture
 def outbox(api: kube_server.Api) -> Outbox:
-    resources = {
-        APP: Resource("app-uid", 1, (), None),
-        HOME: Resource("vpn-uid", 1, (), "n1"),
-    }
-    return Outbox(api.cluster(), lambda: resources)
+    owners = {APP: "app-uid", HOME: "vpn-uid"}
+    return Outbox(api.cluster(), lambda: owners)
 
 
 def changes(api: kube_server.Api) -> list[tuple[str, str, str | None]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from piavpn.node import view
-from piavpn.node.model import Owner, Pod, Role
+from piavpn.node.model import Gate, Owner, Pod, Role
 
 
 def pod(labels: dict[str, str], **changes: Any) -> dict[str, Any]:
@@ -24,6 +24,7 @@ def pod(labels: dict[str, str], **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+NODE = {"name": "n1", "uid": "u-n1"}
 SERVICE = {"piavpn.dev/vpn": "home", "piavpn.dev/service": "app"}
 
 
@@ -71,7 +72,7 @@ def test_an_address_that_is_none_is_no_address() -> None:
 def test_a_nodes_pod_cidrs_are_its_ipv4_ones(
     spec: dict[str, Any], cidrs: tuple[IPv4Network, ...]
 ) -> None:
-    assert view.read_node({"spec": spec}).pod_cidrs == cidrs
+    assert view.read_node({"metadata": NODE, "spec": spec}).pod_cidrs == cidrs
 
 
 def test_a_nodes_own_addresses_are_its_internal_ipv4_ones() -> None:
@@ -81,8 +82,30 @@ def test_a_nodes_own_addresses_are_its_internal_ipv4_ones() -> None:
         {"type": "ExternalIP", "address": "203.0.113.4"},
         {"type": "Hostname", "address": "box"},
     ]
-    body = {"spec": {}, "status": {"addresses": addresses}}
+    body = {"metadata": NODE, "spec": {}, "status": {"addresses": addresses}}
     assert view.read_node(body).addresses == (IPv4Address("192.168.1.4"),)
+
+
+def gate(state: dict[str, Any]) -> Gate:
+    told = {"name": "piavpn-gate", "containerID": "containerd://0123", "state": state}
+    body = pod(SERVICE, status={"initContainerStatuses": [told]})
+    seen = view.read_service_pod(body)
+    assert seen is not None
+    return seen.pod.gate
+
+
+def test_a_gate_is_known_by_its_container_while_it_runs_and_passed_when_it_ended_well() -> None:
+    assert gate({"waiting": {"reason": "PodInitializing"}}) == Gate()
+    assert gate({"running": {}}) == Gate("0123")
+    assert gate({"terminated": {"exitCode": 0}}) == Gate(passed=True)
+    assert gate({"terminated": {"exitCode": 2}}) == Gate()
+
+
+def test_the_uid_of_a_node_is_known_once_the_node_is() -> None:
+    seen = view.View(node="n1", namespace="piavpn-system")
+    assert seen.node_uid("n1") is None
+    seen.nodes.take("ADDED", {"metadata": NODE, "spec": {}})
+    assert (seen.node_uid("n1"), seen.node_uid("n2")) == ("u-n1", None)
 
 
 def test_a_pod_that_is_being_deleted_is_known_to_be() -> None:

@@ -29,7 +29,7 @@ class PiaVpnCondition(StrEnum):
     ACCEPTED = "Accepted"  # operator: spec and Secret can be used
     AUTHENTICATED = "Authenticated"  # operator: PIA gave a token
     SERVERS_KNOWN = "ServersKnown"  # operator: a verified list, and servers for the location
-    GATEWAY_ATTACHED = "GatewayAttached"  # node agent: on the bridge, locked, WireGuard links there
+    GATEWAY_ATTACHED = "GatewayAttached"  # operator, as the node agent says of the gateway's pod
     REGISTERED = "Registered"  # gateway: a server knows our key
     TUNNEL_UP = "TunnelUp"  # gateway: packets come back through the tunnel
 
@@ -39,7 +39,19 @@ class ServiceCondition(StrEnum):
 
     READY = "Ready"  # operator: the sum of the others
     ACCEPTED = "Accepted"  # operator: spec can be used, an address is held
-    CONFINED = "Confined"  # node agent: attached and locked
+    CONFINED = "Confined"  # operator, as the node agent says of the pod: attached and locked
+    LEAK_FREE = "LeakFree"  # operator, as the node agent says of the pod: nothing gets out
+
+
+class PodCondition(StrEnum):
+    """Condition types of a confined pod, all written by the agent of its node.
+
+    The kubelet leaves conditions that are not its own as they are, and shows them.
+    """
+
+    CONFINED = "piavpn.dev/Confined"  # attached and locked
+    GATE_PASSED = "piavpn.dev/GatePassed"  # of a service's pod: its gate lets the app start
+    LEAK_FREE = "piavpn.dev/LeakFree"  # of a service's pod: nothing gets out but by the tunnel
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

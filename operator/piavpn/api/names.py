@@ -24,6 +24,12 @@ ANNOTATION_SPEC_HASH = f"{GROUP}/spec-hash"
 ANNOTATION_SESSION_INPUTS = f"{GROUP}/session-inputs"
 """On a gateway's pod: changed to make the kubelet refresh the mounted token and server list now."""
 
+LABEL_NODE_AGENT = f"{GROUP}/node-agent"
+"""On the Leases of node agents, with an empty value."""
+
+GATE_CONTAINER = "piavpn-gate"
+"""Name of the init container that holds an app back until its confinement is proven."""
+
 POD_LINK = "vpn0"
 """A confined pod's link to the bridge, in gateway and service pods alike."""
 CLUSTER_LINK = "eth0"
@@ -74,6 +80,11 @@ def account_name(
         return name
     digest = hashlib.sha256(f"{username_key}/{password_key}".encode()).hexdigest()[:8]
     return f"{name[: _MAX_SECRET_NAME - 9]}-{digest}"
+
+
+def lease_name(node: str) -> str:
+    """Return the name of the Lease that the agent of this node renews."""
+    return f"piavpn-node-agent-{node}"
 
 
 def wireguard_directory(vpn: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from piavpn.api import codec, names, types
-from piavpn.controller import build_gateway, model, readiness, settings
+from piavpn.controller import build_gateway, model, settings
 
 APP = "app"
 """Name of the user's container."""
@@ -88,7 +88,7 @@ def _pod_spec(
 
 def _gate(address: ipaddress.IPv4Address, network: types.NetworkStatus, image: str) -> model.Object:
     return {
-        "name": readiness.GATE,
+        "name": names.GATE_CONTAINER,
         "image": image,
         "args": ["gate"],
         "env": [

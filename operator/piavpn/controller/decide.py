@@ -6,8 +6,8 @@ import dataclasses
 import ipaddress
 
 from piavpn.api import gateway_config, types
-from piavpn.api.conditions import PiaVpnCondition, Status
-from piavpn.controller import authentication, model, network, readiness, servers
+from piavpn.api.conditions import PiaVpnCondition, ServiceCondition, Status
+from piavpn.controller import authentication, mirror, model, network, readiness, servers
 from piavpn.controller.reasons import Reason
 
 RESYNC_SECONDS = 300.0
@@ -32,6 +32,7 @@ def decide(seen: model.Observed) -> model.Decision:
         PiaVpnCondition.ACCEPTED: accepted,
         PiaVpnCondition.AUTHENTICATED: authenticated,
         PiaVpnCondition.SERVERS_KNOWN: servers_known,
+        PiaVpnCondition.GATEWAY_ATTACHED: mirror.of_gateway(seen.gateway_pod, seen.silent_agents),
     }
     verdicts[PiaVpnCondition.READY] = readiness.of_vpn(seen.vpn, verdicts, seen.gateway_pod)
     errands = dataclasses.replace(errands, login=login)
@@ -40,6 +41,7 @@ def decide(seen: model.Observed) -> model.Decision:
         network=net,
         gateway=_gateway(seen, net, found) if accepted.holds else None,
         verdicts=verdicts,
+        node=mirror.node_of(seen.gateway_pod),
         services=_services(seen, net, accepted, verdicts[PiaVpnCondition.READY]),
         errands=errands if accepted.holds else model.Errands(),
         requeue_seconds=_requeue(seen, waits_for_pods=waits_for_pods),
@@ -65,9 +67,8 @@ def _without_vpn(seen: model.Observed) -> model.Decision:
         network=None,
         gateway=None,
         verdicts=verdicts,
-        services=tuple(
-            model.ServiceDecision(s, s.status.address, service, service) for s in seen.services
-        ),
+        node=None,
+        services=_refused(seen, service),
         errands=model.Errands(),
         requeue_seconds=RESYNC_SECONDS,
     )
@@ -119,11 +120,23 @@ def _services(
     if net is None or not vpn_accepted.holds:
         message = f"PiaVpn {seen.name} is not accepted: {vpn_accepted.message}"
         waiting = model.Verdict(Status.FALSE, Reason.VPN_NOT_ACCEPTED, message)
-        return tuple(
-            model.ServiceDecision(s, s.status.address, waiting, waiting) for s in seen.services
-        )
+        return _refused(seen, waiting)
     allocated = network.allocate(net, seen.services, _held_by_pods(seen))
     return tuple(_service(seen, s, allocated[network.key(s)], vpn_ready) for s in seen.services)
+
+
+def _refused(seen: model.Observed, refusal: model.Verdict) -> tuple[model.ServiceDecision, ...]:
+    """Let each service keep its address: its pod may live by it."""
+    return tuple(
+        model.ServiceDecision(s, s.status.address, refusal, refusal, told=_told(seen, s))
+        for s in seen.services
+    )
+
+
+def _told(
+    seen: model.Observed, service: types.VpnServiceContainer
+) -> dict[ServiceCondition, model.Verdict]:
+    return mirror.of_service(seen.service_pods.get(network.key(service)), seen.silent_agents)
 
 
 def _service(
@@ -139,15 +152,17 @@ def _service(
             f"{seen.foreign[network.key(service)]} of this name is not this app's: delete it, or "
             "give the VpnServiceContainer another name",
         )
+    told = _told(seen, service)
     if isinstance(allocated, model.Verdict):
-        return model.ServiceDecision(service, None, allocated, allocated)
+        return model.ServiceDecision(service, None, allocated, allocated, told=told)
     accepted = model.Verdict(Status.TRUE, Reason.ACCEPTED)
     pod = seen.service_pods.get(network.key(service))
-    if readiness.is_misplaced(pod, seen.gateway_pod):
+    misplaced = readiness.is_misplaced(pod, seen.gateway_pod)
+    if misplaced:
         ready = readiness.wrong_node(seen.gateway_pod)
-        return model.ServiceDecision(service, allocated, accepted, ready, misplaced=True)
-    ready = readiness.of_service(service, vpn_ready, pod)
-    return model.ServiceDecision(service, allocated, accepted, ready)
+    else:
+        ready = readiness.of_service(service, vpn_ready, told, pod)
+    return model.ServiceDecision(service, allocated, accepted, ready, misplaced, told)
 
 
 def _held_by_pods(seen: model.Observed) -> dict[ipaddress.IPv4Address, model.ServiceKey]:

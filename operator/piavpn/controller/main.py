@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -12,7 +13,15 @@ import threading
 import kopf
 
 from piavpn import kube
-from piavpn.controller import errands, handlers, keptlists, observe, reconciler, serverlists
+from piavpn.controller import (
+    errands,
+    handlers,
+    keptlists,
+    leases,
+    observe,
+    reconciler,
+    serverlists,
+)
 from piavpn.controller import queue as queues
 from piavpn.controller import settings as own_settings
 
@@ -52,7 +61,9 @@ async def _serve(cluster: kube.Cluster, operator: own_settings.Settings) -> None
     queue = queues.DueQueue()
     lists = serverlists.ServerLists(keptlists.KeptLists(cluster, operator.namespace))
     runner = errands.Errands(cluster, operator, lists, queue.add)
-    observer = observe.Observer(cluster, operator, lists)
+    wake_all = functools.partial(queue.add, reconciler.HOUSEKEEPING)
+    agents = leases.Leases(cluster, operator.namespace, wake_all)
+    observer = observe.Observer(cluster, operator, lists, agents)
     loop = reconciler.Reconciler(cluster, operator.namespace, observer, queue, runner)
     stop, stopped = threading.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -62,6 +73,7 @@ async def _serve(cluster: kube.Cluster, operator: own_settings.Settings) -> None
         threading.Thread(
             target=_watch_secrets, args=(cluster, operator, loop, stop), daemon=True, name="secrets"
         ),
+        threading.Thread(target=agents.run, args=(stop,), daemon=True, name="leases"),
     ]
     for thread in threads:
         thread.start()

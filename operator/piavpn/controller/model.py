@@ -77,6 +77,14 @@ class ServerListState:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Silence:
+    """That a node's agent is not heard of."""
+
+    since: datetime | None
+    """Its last word, by its own clock; None where there was none."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Observed:
     """All that a pass over one VPN looks at."""
 
@@ -96,6 +104,8 @@ class Observed:
     service_pods: Mapping[ServiceKey, Object] = dataclasses.field(default_factory=dict)
     pods_elsewhere: Mapping[ipaddress.IPv4Address, str] = dataclasses.field(default_factory=dict)
     """Addresses of living pods that go through other VPNs, and these VPNs' names."""
+    silent_agents: Mapping[str, Silence] = dataclasses.field(default_factory=dict)
+    """By node, of those on which pods of this VPN are."""
     foreign: Mapping[ServiceKey, str] = dataclasses.field(default_factory=dict)
     """Services whose name belongs to an object that is not theirs, and which it is."""
     services_with_ports: frozenset[ServiceKey] = frozenset()
@@ -135,6 +145,8 @@ class ServiceDecision:
     ready: Verdict
     misplaced: bool = False
     """Whether its pod is on another node than the gateway, where no bridge leads to it."""
+    told: Mapping[conditions.ServiceCondition, Verdict] = dataclasses.field(default_factory=dict)
+    """What the node agent says of its pod."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -144,6 +156,8 @@ class Decision:
     network: types.NetworkStatus | None
     gateway: gateway_config.GatewayConfig | None
     verdicts: Mapping[conditions.PiaVpnCondition, Verdict]
+    node: str | None
+    """Where the gateway is."""
     services: tuple[ServiceDecision, ...]
     errands: Errands
     requeue_seconds: float

@@ -19,6 +19,8 @@ from piavpn.api import codec, gateway_config, names, types
 from piavpn.controller import (
     accounts,
     keptlists,
+    leases,
+    mirror,
     model,
     network,
     readiness,
@@ -40,10 +42,12 @@ class Observer:
         cluster: kube.Cluster,
         operator: settings.Settings,
         lists: serverlists.ServerLists,
+        agents: leases.Leases,
     ) -> None:
         self._cluster = cluster
         self._settings = operator
         self._lists = lists
+        self._agents = agents
         self._cidrs: tuple[ipaddress.IPv4Network, ...] = ()
         self._cidrs_until = 0.0
 
@@ -71,7 +75,11 @@ class Observer:
             foreign=objects.foreign,
             services_with_ports=objects.with_ports,
         )
-        return self._with_gateway(seen, vpn) if vpn is not None else seen
+        if vpn is not None:
+            seen = self._with_gateway(seen, vpn)
+        ours = (mirror.node_of(pod) for pod in (seen.gateway_pod, *pods.values()))
+        silent = self._agents.silent(node for node in ours if node is not None)
+        return dataclasses.replace(seen, silent_agents=silent)
 
     def vpn_names(self) -> set[str]:
         """Return the names of all VPNs: those that are there, and those that services name."""

@@ -1,6 +1,6 @@
 """The condition Ready, of both kinds: the first thing that holds it up, in the order of a start.
 
-Pure. A condition alone proves nothing once its writer is gone, so a pod's own state counts too.
+Pure. Where the node's agent is silent it is Unknown: packets may flow, but nobody vouches for them.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import ipaddress
 from collections.abc import Mapping
 
 from piavpn.api import conditions, names, types
-from piavpn.api.conditions import PiaVpnCondition, ServiceCondition, Status
-from piavpn.controller import model
+from piavpn.api.conditions import PiaVpnCondition, PodCondition, ServiceCondition, Status
+from piavpn.controller import mirror, model
 from piavpn.controller.reasons import Reason
 
 
@@ -25,7 +25,7 @@ def of_vpn(
         return accepted
     if gateway_pod is not None and _is_ready(gateway_pod):
         for kind in (PiaVpnCondition.GATEWAY_ATTACHED, PiaVpnCondition.TUNNEL_UP):
-            verdict = _reported(vpn, kind)
+            verdict = _reported(vpn, verdicts, kind)
             if not verdict.holds:
                 return verdict
         return model.Verdict(Status.TRUE, Reason.READY, _session(vpn))
@@ -35,24 +35,35 @@ def of_vpn(
     if gateway_pod is None or not _is_running(gateway_pod):
         message = f"the gateway's pod {_trouble(gateway_pod)}"
         return model.Verdict(Status.FALSE, Reason.GATEWAY_NOT_RUNNING, message)
-    return _first_missing(vpn)
+    return _first_missing(vpn, verdicts)
 
 
-def _first_missing(vpn: types.PiaVpn) -> model.Verdict:
+def _first_missing(
+    vpn: types.PiaVpn, verdicts: Mapping[PiaVpnCondition, model.Verdict]
+) -> model.Verdict:
     order = (
         PiaVpnCondition.GATEWAY_ATTACHED,
         PiaVpnCondition.REGISTERED,
         PiaVpnCondition.TUNNEL_UP,
     )
     for kind in order:
-        verdict = _reported(vpn, kind)
+        verdict = _reported(vpn, verdicts, kind)
         if not verdict.holds:
             return verdict
     return model.Verdict(Status.FALSE, Reason.GATEWAY_NOT_RUNNING, "the gateway is not ready yet")
 
 
-def _reported(vpn: types.PiaVpn, kind: PiaVpnCondition) -> model.Verdict:
-    """Return what another process says; Ready is never Unknown for it, but False."""
+def _reported(
+    vpn: types.PiaVpn,
+    verdicts: Mapping[PiaVpnCondition, model.Verdict],
+    kind: PiaVpnCondition,
+) -> model.Verdict:
+    """Return what the node agent or the gateway says; Ready is Unknown for a silent agent alone."""
+    if kind in verdicts:
+        told = verdicts[kind]
+        if told.holds or told.reason == Reason.NODE_AGENT_SILENT:
+            return told
+        return model.Verdict(Status.FALSE, told.reason, told.message)
     found = conditions.find(vpn.status.conditions, kind)
     if found is None:
         return model.Verdict(Status.FALSE, Reason.NOT_REPORTED, f"{kind} was not reported yet")
@@ -68,19 +79,32 @@ def _session(vpn: types.PiaVpn) -> str:
 
 
 def of_service(
-    service: types.VpnServiceContainer, vpn_ready: model.Verdict, pod: model.Object | None
+    service: types.VpnServiceContainer,
+    vpn_ready: model.Verdict,
+    told: Mapping[ServiceCondition, model.Verdict],
+    pod: model.Object | None,
 ) -> model.Verdict:
-    """Return whether the app runs, confined, behind a tunnel that works."""
-    if not vpn_ready.holds:
-        vpn = service.spec.vpn_ref.name
+    """Return whether the app runs, confined, behind a tunnel that works.
+
+    Args:
+        service: the app.
+        vpn_ready: whether its tunnel works.
+        told: what the node agent says of the app's pod.
+        pod: the app's pod.
+    """
+    vpn = service.spec.vpn_ref.name
+    if vpn_ready.status is Status.FALSE:
         message = f"PiaVpn {vpn} is not ready: {vpn_ready.message or vpn_ready.reason}"
         return model.Verdict(Status.FALSE, Reason.VPN_NOT_READY, message)
+    confined = told[ServiceCondition.CONFINED]
+    if confined.reason == Reason.NODE_AGENT_SILENT:
+        return confined
     if pod is None or not _is_ready(pod):
         return model.Verdict(Status.FALSE, Reason.POD_NOT_READY, f"the pod {_trouble(pod)}")
-    confined = conditions.find(service.status.conditions, ServiceCondition.CONFINED)
-    if confined is None or confined.status is not Status.TRUE:
-        message = confined.message if confined is not None else "no node agent reported it yet"
-        return model.Verdict(Status.FALSE, Reason.NOT_CONFINED, message)
+    if not confined.holds:
+        return model.Verdict(Status.FALSE, Reason.NOT_CONFINED, confined.message)
+    if not vpn_ready.holds:
+        return model.Verdict(vpn_ready.status, vpn_ready.reason, vpn_ready.message)
     return model.Verdict(Status.TRUE, Reason.READY)
 
 
@@ -137,23 +161,21 @@ def _trouble(pod: model.Object | None) -> str:
             return f"cannot be scheduled: {condition.get('message', condition.get('reason'))}"
     if status.get("reason"):
         return f"failed: {status['reason']}: {status.get('message', '')}"
-    waits = (_container_trouble(container) for container in _containers(status))
+    waits = (_container_trouble(pod, container) for container in _containers(status))
     return next((trouble for trouble in waits if trouble), "is starting")
 
 
-def _container_trouble(container: model.Object) -> str:
+def _container_trouble(pod: model.Object, container: model.Object) -> str:
     state = container.get("state") or {}
     waiting = state.get("waiting") or {}
     if waiting.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
         detail = waiting.get("message", "")
         return f"waits in container {container['name']}: {waiting['reason']} {detail}".strip()
-    if "running" in state and container["name"] == GATE:
-        return f"waits in its gate: see the logs of container {GATE}"
+    if "running" in state and container["name"] == names.GATE_CONTAINER:
+        gate = mirror.condition(pod, PodCondition.GATE_PASSED)
+        logs = f"see the logs of container {names.GATE_CONTAINER}"
+        return f"waits in its gate: {(gate and gate.message) or logs}"
     return ""
-
-
-GATE = "piavpn-gate"
-"""Name of the init container that holds an app back until its confinement is proven."""
 
 
 def _containers(status: model.Object) -> list[model.Object]:

@@ -38,6 +38,9 @@ class Reason(StrEnum):
     NO_SERVER_ANSWERED = "NoServerAnswered"
     NO_SERVER_LISTED = "NoServerListed"
     SERVERS_IN_USE = "ServersInUse"
+    # GatewayAttached, Confined, LeakFree; otherwise the node agent's own, of the pod
+    NO_POD = "NoPod"
+    NODE_AGENT_SILENT = "NodeAgentSilent"  # of Ready, too
     # Ready; otherwise the reason of the first condition that holds it up
     READY = "Ready"
     GATEWAY_NOT_RUNNING = "GatewayNotRunning"

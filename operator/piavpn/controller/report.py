@@ -14,6 +14,14 @@ from piavpn.controller import model
 
 log = logging.getLogger(__name__)
 
+_WAYS_UP = {
+    PiaVpnCondition.READY,
+    PiaVpnCondition.GATEWAY_ATTACHED,
+    ServiceCondition.CONFINED,
+    ServiceCondition.LEAK_FREE,
+}
+"""Conditions with several states before they are True."""
+
 
 class Reporter:
     """Writes the operator's part of the CRs' status, and Events about it."""
@@ -41,11 +49,13 @@ class Reporter:
             "observedGeneration": vpn.generation,
             "network": codec.encode(decision.network),
             "services": len(seen.services),
+            "nodeName": decision.node,
         }
         old = {
             "observedGeneration": before.observed_generation,
             "network": codec.encode(before.network),
             "services": before.services,
+            "nodeName": before.node_name,
         }
         regarding = _reference(kube.PIA_VPNS, vpn.name, None, vpn.uid)
         if head != old or _differ(before.conditions, wanted):
@@ -64,6 +74,7 @@ class Reporter:
         verdicts = {
             ServiceCondition.ACCEPTED: decision.accepted,
             ServiceCondition.READY: decision.ready,
+            **decision.told,
         }
         wanted = wanted_conditions(verdicts, service.generation)
         before = service.status
@@ -143,19 +154,19 @@ def _content(item: Condition) -> tuple[Status, str, str, int]:
 def _transitions(before: Iterable[Condition], wanted: Iterable[Condition]) -> Iterable[Condition]:
     """Return the conditions that turned True or False, or are False for another reason now.
 
-    Unknown is the state of a start: it is worth a condition, not an Event.
+    Unknown is the state of a start: it is worth a condition, and an Event only where it was True.
     """
     known = {item.type: item for item in before}
     return (item for item in wanted if _is_news(known.get(item.type), item))
 
 
 def _is_news(old: Condition | None, new: Condition) -> bool:
-    if new.status is Status.UNKNOWN:
-        return False
-    if new.type == PiaVpnCondition.READY:
+    if new.type in _WAYS_UP:
         # On its way up it is False for one reason after the other: the other conditions tell.
         was_up = old is not None and old.status is Status.TRUE
         return was_up is not (new.status is Status.TRUE)
+    if new.status is Status.UNKNOWN:
+        return False
     return old is None or (old.status, old.reason) != (new.status, new.reason)
 
 

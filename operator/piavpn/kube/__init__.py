@@ -4,6 +4,7 @@ from piavpn.kube.client import Cluster
 from piavpn.kube.kinds import (
     CONFIG_MAPS,
     EVENTS,
+    LEASES,
     NODES,
     PIA_VPNS,
     PODS,
@@ -20,6 +21,7 @@ from piavpn.kube.kinds import (
 __all__ = [
     "CONFIG_MAPS",
     "EVENTS",
+    "LEASES",
     "NODES",
     "PIA_VPNS",
     "PODS",

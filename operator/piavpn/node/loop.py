@@ -6,17 +6,22 @@ import dataclasses
 import logging
 import threading
 import time
+from collections.abc import Callable
 
+from piavpn.api.conditions import PodCondition
 from piavpn.node import bridge, decide, report, sandbox
 from piavpn.node.attach import Done
 from piavpn.node.decide import NodePlan, Problem
 from piavpn.node.host import Host, Problems
 from piavpn.node.model import Pod, Role
 from piavpn.node.pods import Pods
-from piavpn.node.report import Report, Reporter
+from piavpn.node.report import PodReport, Report, Reporter
 from piavpn.node.view import View
 
 log = logging.getLogger(__name__)
+
+LeakFree = Callable[[Pod, sandbox.Sandbox | None], Report]
+"""Returns at once what the last leak test of a service's pod found, in this sandbox of it."""
 
 _HOST_SECONDS = 5.0
 """Between looks at bridges, filter and proxies while nothing changes."""
@@ -29,17 +34,28 @@ _LIVE_SECONDS = 120.0
 class Loop:
     """Makes passes in one thread, which stays in the node's network namespace."""
 
-    def __init__(self, view: View, host: Host, pods: Pods, reporter: Reporter, node: str) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - these are the parts that it drives
+        self,
+        view: View,
+        host: Host,
+        pods: Pods,
+        reporter: Reporter,
+        leak_free: LeakFree,
+        node: str,
+    ) -> None:
         self._view = view
         self._host = host
         self._pods = pods
         self._reporter = reporter
+        self._leak_free = leak_free
         self._node = node
         self._mtu = 0
         self._host_plan: NodePlan | None = None
         self._host_problems = Problems()
         self._next_host_look = 0.0
         self._last_pass = time.monotonic()
+        self.passes = 0
+        """That were made to their end: each has looked after every pod that was due."""
 
     @property
     def alive(self) -> bool:
@@ -78,11 +94,9 @@ class Loop:
         sandboxes = sandbox.find(plan.pods.keys())
         self._pods.begin(plan.pods.keys(), sandboxes)
         self._reporter.tell(
-            {
-                pod.owner: self._report(pod, plan, sandboxes.get(pod.uid), now)
-                for pod in snapshot.pods
-            }
+            {pod.uid: self._report(pod, plan, sandboxes.get(pod.uid), now) for pod in snapshot.pods}
         )
+        self.passes += 1
         return min(self._pods.patience(now), _SWEEP_SECONDS)
 
     def _bring_host(self, plan: NodePlan, now: float) -> None:
@@ -94,14 +108,25 @@ class Loop:
             wrong = self._host_problems != Problems()
             self._next_host_look = now + (_HOST_RETRY_SECONDS if wrong else _HOST_SECONDS)
 
-    def _report(self, pod: Pod, plan: NodePlan, seen: sandbox.Sandbox | None, now: float) -> Report:
+    def _report(
+        self, pod: Pod, plan: NodePlan, seen: sandbox.Sandbox | None, now: float
+    ) -> PodReport:
+        told = {PodCondition.CONFINED: self._confined(pod, plan, seen, now)}
+        if pod.role is Role.SERVICE:
+            told[PodCondition.GATE_PASSED] = report.gate(pod.gate)
+            told[PodCondition.LEAK_FREE] = self._leak_free(pod, seen)
+        return PodReport(pod, told)
+
+    def _confined(
+        self, pod: Pod, plan: NodePlan, seen: sandbox.Sandbox | None, now: float
+    ) -> Report:
         planned = plan.pods[pod.uid]
         wanted = self._host_problems.bridges.get(pod.vpn, planned)
         outcome = self._pods.bring(pod, wanted, seen, now)
         if isinstance(outcome, Done) and pod.role is Role.GATEWAY:
             outcome = self._host_problems.proxies.get(pod.vpn, outcome)
         if isinstance(outcome, Problem):
-            return report.kept_out(outcome, self._node)
+            return report.kept_out(outcome)
         if isinstance(planned, Problem):
-            return report.kept_out(planned, self._node)
+            return report.kept_out(planned)
         return report.attached(planned, self._node)

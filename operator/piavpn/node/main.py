@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from piavpn import health, kube
 from piavpn.api import cidrs
-from piavpn.node import sandbox
+from piavpn.node import lease, report, sandbox
 from piavpn.node.alarms import Alarms
 from piavpn.node.attach import Attacher
 from piavpn.node.canonical import Canonical
@@ -41,18 +41,19 @@ class Settings:
     """What the DaemonSet tells the agent."""
 
     node: str
+    pod: str
     namespace: str
     cluster_cidrs: tuple[ipaddress.IPv4Network, ...]
     health_port: int
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Read NODE_NAME, PIAVPN_NAMESPACE, PIAVPN_CLUSTER_CIDRS and PIAVPN_HEALTH_PORT.
+        """Read NODE_NAME, POD_NAME, PIAVPN_NAMESPACE, PIAVPN_CLUSTER_CIDRS and PIAVPN_HEALTH_PORT.
 
         Raises:
             ValueError: one is missing or cannot be used.
         """
-        for name in ("NODE_NAME", "PIAVPN_NAMESPACE"):
+        for name in ("NODE_NAME", "POD_NAME", "PIAVPN_NAMESPACE"):
             if not environment.get(name):
                 raise ValueError(f"set {name} in the node agent's DaemonSet")
         port = environment.get("PIAVPN_HEALTH_PORT") or str(_HEALTH_PORT)
@@ -60,6 +61,7 @@ class Settings:
             raise ValueError(f"PIAVPN_HEALTH_PORT must be a port's number, not {port!r}")
         return cls(
             node=environment["NODE_NAME"],
+            pod=environment["POD_NAME"],
             namespace=environment["PIAVPN_NAMESPACE"],
             cluster_cidrs=cidrs.given(environment),
             health_port=int(port),
@@ -96,18 +98,29 @@ def _serve(settings: Settings, cluster: kube.Cluster, stop: threading.Event) -> 
         cluster_cidrs=settings.cluster_cidrs,
     )
     known = Canonical()
-    reporter = Reporter(cluster, view.resources, settings.node)
-    outbox = Outbox(cluster, view.resources)
+    reporter = Reporter(cluster, view.told)
+    outbox = Outbox(cluster, view.owners)
     alarms = Alarms(view.bell)
     wireguard, outlets = Links(CGROUPS), Outlets(known)
     host = Host(known, wireguard, outlets, STATE)
     pods = Pods(Attacher(known, wireguard, outlets, alarms), alarms, outbox)
-    loop = Loop(view, host, pods, reporter, settings.node)
+    loop = Loop(view, host, pods, reporter, lambda _pod, _seen: report.NOT_TESTED, settings.node)
+    heartbeat = lease.Heartbeat(
+        cluster,
+        lease.Holder(settings.node, settings.pod, settings.namespace),
+        node_uid=lambda: view.node_uid(settings.node),
+        passes=lambda: loop.passes if reporter.settled else 0,
+    )
     server = health.serve(
         "127.0.0.1", settings.health_port, {"/livez": lambda: loop.alive and view.alive}
     )
     view.start(cluster, stop)
-    for name, run in (("report", reporter.run), ("send", outbox.run), ("listen", alarms.run)):
+    for name, run in (
+        ("report", reporter.run),
+        ("send", outbox.run),
+        ("listen", alarms.run),
+        ("heartbeat", heartbeat.run),
+    ):
         threading.Thread(target=run, args=(stop,), name=name, daemon=True).start()
     log.info("node agent of node %s is running", settings.node)
     loop.run(stop)

@@ -51,6 +51,15 @@ class Owner:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Gate:
+    """What the kubelet says of the gate of a service's pod."""
+
+    container: str = ""
+    """ID of the container that runs; empty while none does."""
+    passed: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Pod:
     """A confined pod of this node, as the API tells of it."""
 
@@ -64,6 +73,7 @@ class Pod:
     """On the bridge; None where its annotation is missing or wrong."""
     ending: bool = False
     """Whether it is being deleted."""
+    gate: Gate = Gate()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

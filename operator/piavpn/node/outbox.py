@@ -1,4 +1,4 @@
-"""What the agent asks of the API besides statuses: Events, and pods to be deleted.
+"""What the agent asks of the API besides pods' conditions: Events, and pods to be deleted.
 
 Sent in a thread of its own, in order, and again until the API server has answered. The data path
 never waits for it.
@@ -9,16 +9,19 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
+from collections.abc import Callable, Mapping
 
 from piavpn import kube
 from piavpn.api import names
 from piavpn.node.model import Owner, Pod
-from piavpn.node.report import Resources
 
 log = logging.getLogger(__name__)
 
 REPAIRED = "Repaired"
 """Reason of an Event: a pod was not as the agent had set it, and is so again."""
+
+Owners = Callable[[], Mapping[Owner, str]]
+"""Returns the UIDs of the custom resources."""
 
 _RETRY_SECONDS = 2.0
 _FOR_NOW = (0, 429)
@@ -48,9 +51,9 @@ Errand = Event | Removal
 class Outbox:
     """Takes errands from the loop and sends them."""
 
-    def __init__(self, cluster: kube.Cluster, resources: Resources) -> None:
+    def __init__(self, cluster: kube.Cluster, owners: Owners) -> None:
         self._cluster = cluster
-        self._resources = resources
+        self._owners = owners
         self._bell = threading.Event()
         self._lock = threading.Lock()
         self._waiting: list[Errand] = []
@@ -95,11 +98,11 @@ class Outbox:
             case Removal(pod):
                 self._cluster.delete(kube.PODS, pod.name, pod.namespace, uid=pod.uid)
             case Event(owner, reason, message):
-                resource = self._resources().get(owner)
-                if resource is None:
+                uid = self._owners().get(owner)
+                if uid is None:
                     return
                 kind = kube.PIA_VPNS if owner.is_vpn else kube.VPN_SERVICE_CONTAINERS
-                metadata = {"name": owner.name, "namespace": owner.namespace, "uid": resource.uid}
+                metadata = {"name": owner.name, "namespace": owner.namespace, "uid": uid}
                 self._cluster.create_event(
                     {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata},
                     type="Warning",

@@ -5,80 +5,89 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from piavpn import kube
 from piavpn.api import conditions, names
-from piavpn.api.conditions import Condition, PiaVpnCondition, ServiceCondition, Status
+from piavpn.api.conditions import Condition, PodCondition, Status
 from piavpn.node import reasons
 from piavpn.node.decide import Problem
-from piavpn.node.model import Owner, PodPlan
-from piavpn.node.view import Resource
+from piavpn.node.model import Gate, Pod, PodPlan
 
 log = logging.getLogger(__name__)
 
-Resources = Callable[[], Mapping[Owner, Resource]]
-"""Tells what the API says of the custom resources."""
+Told = Callable[[], Mapping[str, tuple[Condition, ...]]]
+"""Returns what the API says of the pods by us, by UID."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds after a write that failed
+_MOST_DOUBLINGS = 6
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """What the custom resource of a pod is to say."""
+    """What one condition of a pod is to say."""
 
     status: Status
     reason: str
-    message: str
-    node: str | None
-    """None where the pod is gone."""
+    message: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Told:
-    """What a custom resource says by the node agent."""
+class PodReport:
+    """All that is to be said of one pod: the whole set of conditions that are ours."""
 
-    condition: Condition | None
-    node: str | None
-    """Of a PiaVpn: where its gateway is. Always None for a service."""
-
-    def timeless(self) -> Told:
-        """Return it without the transition time, to compare."""
-        if self.condition is None:
-            return self
-        return Told(dataclasses.replace(self.condition, last_transition_time=None), self.node)
+    pod: Pod
+    conditions: Mapping[PodCondition, Report]
 
 
-GONE = Report(Status.FALSE, reasons.NO_POD, "no pod of it is on any node", None)
+NOT_TESTED = Report(
+    Status.UNKNOWN,
+    reasons.NOT_TESTED_YET,
+    "no leak test of the pod has ended since it was attached",
+)
 
 
 def attached(plan: PodPlan, node: str) -> Report:
     """Return the report of a pod that is attached and locked."""
     where = f"{plan.address} on bridge {plan.network.bridge} of node {node}"
-    return Report(Status.TRUE, reasons.ATTACHED, f"{where}, and locked", node)
+    return Report(Status.TRUE, reasons.ATTACHED, f"{where}, and locked")
 
 
-def kept_out(problem: Problem, node: str) -> Report:
+def kept_out(problem: Problem) -> Report:
     """Return the report of a pod that is not attached."""
-    return Report(Status.FALSE, problem.reason, problem.message, node)
+    return Report(Status.FALSE, problem.reason, problem.message)
+
+
+def gate(seen: Gate) -> Report:
+    """Return whether a pod's gate has let the app start."""
+    if seen.passed:
+        return Report(Status.TRUE, reasons.PASSED)
+    if not seen.container:
+        return Report(Status.FALSE, reasons.WAITING, "the gate has not been started yet")
+    return Report(
+        Status.FALSE, reasons.WAITING, f"see the logs of container {names.GATE_CONTAINER}"
+    )
 
 
 class Reporter:
     """Writes reports in a thread of its own, and again until the API has them."""
 
-    def __init__(self, cluster: kube.Cluster, resources: Resources, node: str) -> None:
+    def __init__(self, cluster: kube.Cluster, told: Told) -> None:
         self._cluster = cluster
-        self._resources = resources
-        self._node = node
+        self._told = told
         self._bell = threading.Event()
-        self._wanted: Mapping[Owner, Report] = {}
-        self._reported: set[Owner] = set()
-        self._written: dict[str, Told] = {}
+        self._wanted: Mapping[str, PodReport] | None = None
+        self._written: dict[str, tuple[Condition, ...]] = {}
+        self._settled = False
 
-    def tell(self, reports: Mapping[Owner, Report]) -> None:
-        """Have these written: one for each resource with a pod here. Returns at once."""
+    @property
+    def settled(self) -> bool:
+        """Whether the API says what we last had to tell."""
+        return self._settled
+
+    def tell(self, reports: Mapping[str, PodReport]) -> None:
+        """Have these written: one for each pod of this node, by UID. Returns at once."""
         if reports != self._wanted:
             self._wanted = dict(reports)
             self._bell.set()
@@ -99,71 +108,66 @@ class Reporter:
             except kube.KubeError as error:
                 log.warning("status not written, trying again: %s", error)
                 stop.wait(min(_FIRST_WAIT * 2**failures, _LONGEST_WAIT))
-                failures += 1
+                failures = min(failures + 1, _MOST_DOUBLINGS)
                 self._bell.set()
 
     def write(self) -> None:
-        """Write what the API does not say yet.
+        """Write what the API does not say yet. What fails of one pod holds up no other.
 
         Raises:
             kube.KubeError: the API server refused or did not answer.
         """
-        resources = self._resources()
         wanted = self._wanted
-        for owner in self._gone(wanted, resources):
-            if not self._runs_elsewhere(owner):
-                self._write(owner, resources[owner], GONE)
-        self._reported = set(wanted)
-        for owner, report in wanted.items():
-            if owner in resources:
-                self._write(owner, resources[owner], report)
-
-    def _gone(
-        self, wanted: Mapping[Owner, Report], resources: Mapping[Owner, Resource]
-    ) -> list[Owner]:
-        """Return the resources that were told to have a pod here, and have none any more."""
-        ours = {owner for owner, resource in resources.items() if resource.node == self._node}
-        return [owner for owner in ours | self._reported if owner in resources.keys() - wanted]
-
-    def _runs_elsewhere(self, owner: Owner) -> bool:
-        """Ask whether the pod has moved: then the agent there is the one that writes."""
-        label = names.LABEL_GATEWAY if owner.is_vpn else names.LABEL_SERVICE
-        pods = self._cluster.list(kube.PODS, owner.namespace, labels=f"{label}={owner.name}")
-        return any(pod["spec"].get("nodeName") for pod in pods)
-
-    def _write(self, owner: Owner, resource: Resource, report: Report) -> None:
-        wanted = condition(owner, report, resource.generation)
-        in_view = Told(conditions.find(resource.conditions, wanted.type), resource.node)
-        known = self._written.get(resource.uid, in_view)
-        told = Told(wanted, report.node if owner.is_vpn else None)
-        if told == known.timeless():
+        if wanted is None:
             return
-        before = [known.condition] if known.condition else []
-        (timed,) = conditions.transitioned(before, [wanted], datetime.now(UTC))
-        kind = kube.PIA_VPNS if owner.is_vpn else kube.VPN_SERVICE_CONTAINERS
-        body = status_body(owner, timed, told.node)
-        self._cluster.apply_status(kind, body, manager=names.MANAGER_NODE_AGENT)
-        self._written[resource.uid] = Told(timed, told.node)
+        self._written = {uid: known for uid, known in self._written.items() if uid in wanted}
+        told = self._told()
+        failed: kube.KubeError | None = None
+        for uid, report in wanted.items():
+            try:
+                self._write(report, told.get(uid, ()))
+            except kube.KubeError as error:
+                failed = failed or error
+        self._settled = failed is None
+        if failed is not None:
+            raise failed
+
+    def _write(self, report: PodReport, in_view: tuple[Condition, ...]) -> None:
+        uid = report.pod.uid
+        known = self._written.get(uid, in_view)
+        wanted = pod_conditions(report)
+        if _timeless(known) == _timeless(wanted):
+            return
+        timed = conditions.transitioned(known, wanted, datetime.now(UTC))
+        body = status_body(report.pod, timed)
+        self._cluster.apply_status(kube.PODS, body, manager=names.MANAGER_NODE_AGENT)
+        self._written[uid] = timed
 
 
-def condition(owner: Owner, report: Report, generation: int) -> Condition:
-    """Return the report as the condition that the owner's kind has for it."""
-    kind = PiaVpnCondition.GATEWAY_ATTACHED if owner.is_vpn else ServiceCondition.CONFINED
-    return Condition(
-        type=kind,
-        status=report.status,
-        reason=report.reason,
-        message=report.message,
-        observed_generation=generation,
+def pod_conditions(report: PodReport) -> tuple[Condition, ...]:
+    """Return the report's conditions, without transition times."""
+    return tuple(
+        Condition(type=kind, status=said.status, reason=said.reason, message=said.message)
+        for kind, said in report.conditions.items()
     )
 
 
-def status_body(owner: Owner, told: Condition, node: str | None) -> kube.Object:
-    """Return all that the node agent owns of a resource's status."""
-    metadata = {"name": owner.name}
-    status: dict[str, Any] = {"conditions": conditions.to_status([told])}
-    if owner.namespace is not None:
-        metadata["namespace"] = owner.namespace
-    if node is not None:
-        status["nodeName"] = node
-    return {"metadata": metadata, "status": status}
+def status_body(pod: Pod, told: Iterable[Condition]) -> kube.Object:
+    """Return all that the node agent owns of a pod's status.
+
+    The UID keeps it from the next pod of that name. A pod's conditions have no generation before
+    Kubernetes 1.33, and the API server refuses fields that it does not know.
+    """
+    listed = conditions.to_status(told)
+    for item in listed:
+        del item["observedGeneration"]
+    metadata = {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid}
+    return {"metadata": metadata, "status": {"conditions": listed}}
+
+
+def _timeless(told: Iterable[Condition]) -> dict[str, Condition]:
+    """Return the conditions without what two equal ones may differ in, by type."""
+    return {
+        item.type: dataclasses.replace(item, last_transition_time=None, observed_generation=0)
+        for item in told
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
 import logging
@@ -11,12 +12,12 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from piavpn import kube
-from piavpn.api import gateway_config, names
-from piavpn.api.conditions import Condition
+from piavpn.api import codec, gateway_config, names
+from piavpn.api.conditions import Condition, PodCondition
 from piavpn.api.gateway_config import GatewayConfig
 from piavpn.api.types import PiaVpn, VpnServiceContainer
 from piavpn.node.decide import Snapshot
-from piavpn.node.model import Owner, Pod, Role
+from piavpn.node.model import Gate, Owner, Pod, Role
 
 log = logging.getLogger(__name__)
 
@@ -64,29 +65,21 @@ class Shelf(Generic[T]):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SeenPod:
-    """A pod, and what pods are ordered by."""
+    """A pod, what pods are ordered by, and what the API says of it by us."""
 
     created: datetime
     pod: Pod
+    told: tuple[Condition, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class NodeNetwork:
-    """What a Node says of the cluster's addresses."""
+class SeenNode:
+    """A Node, and what it says of the cluster's addresses."""
 
+    name: str
+    uid: str
     pod_cidrs: tuple[ipaddress.IPv4Network, ...]
     addresses: tuple[ipaddress.IPv4Address, ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Resource:
-    """A custom resource, as far as its status is the agent's to write."""
-
-    uid: str
-    generation: int
-    conditions: tuple[Condition, ...]
-    node: str | None
-    """Of a PiaVpn: where its gateway is said to be."""
 
 
 class View:
@@ -168,19 +161,20 @@ class View:
             nodes=tuple(sorted({one for node in self.nodes.items() for one in node.addresses})),
         )
 
-    def resources(self) -> dict[Owner, Resource]:
-        """Return the custom resources."""
-        found = {}
-        for vpn in self.vpns.items():
-            status = vpn.status
-            found[Owner(vpn.name)] = Resource(
-                vpn.uid, vpn.generation, status.conditions, status.node_name
-            )
-        for service in self.services.items():
-            found[Owner(service.name, service.namespace)] = Resource(
-                service.uid, service.generation, service.status.conditions, None
-            )
-        return found
+    def owners(self) -> dict[Owner, str]:
+        """Return the UIDs of the custom resources."""
+        vpns = {Owner(vpn.name): vpn.uid for vpn in self.vpns.items()}
+        services = {Owner(it.name, it.namespace): it.uid for it in self.services.items()}
+        return vpns | services
+
+    def told(self) -> dict[str, tuple[Condition, ...]]:
+        """Return what the API says of this node's pods by us, by UID."""
+        seen = [*self.service_pods.items(), *self.gateway_pods.items()]
+        return {it.pod.uid: it.told for it in seen}
+
+    def node_uid(self, name: str) -> str | None:
+        """Return the UID of a Node; None where it is not known."""
+        return next((node.uid for node in self.nodes.items() if node.name == name), None)
 
     def _cluster(self) -> tuple[ipaddress.IPv4Network, ...]:
         """Return pod and service CIDRs; half of them would cut pods off and is no answer."""
@@ -213,11 +207,13 @@ def read_config(body: kube.Object) -> GatewayConfig:
     return GatewayConfig.from_json(body["data"][gateway_config.KEY])
 
 
-def read_node(body: kube.Object) -> NodeNetwork:
+def read_node(body: kube.Object) -> SeenNode:
     """Read a Node's pod CIDRs and its own addresses."""
     spec = body.get("spec", {})
     told = body.get("status", {}).get("addresses") or []
-    return NodeNetwork(
+    return SeenNode(
+        name=body["metadata"]["name"],
+        uid=body["metadata"]["uid"],
         pod_cidrs=_ipv4(spec.get("podCIDRs") or [spec.get("podCIDR", "")]),
         addresses=tuple(
             ipaddress.IPv4Address(item["address"])
@@ -233,7 +229,8 @@ def read_service_cidrs(body: kube.Object) -> tuple[ipaddress.IPv4Network, ...]:
 
 
 def _read_pod(body: kube.Object, role: Role, vpn: str, owner: Owner) -> SeenPod | None:
-    if body.get("status", {}).get("phase") in _ENDED:
+    status = body.get("status", {})
+    if status.get("phase") in _ENDED:
         return None
     metadata = body["metadata"]
     pod = Pod(
@@ -245,8 +242,31 @@ def _read_pod(body: kube.Object, role: Role, vpn: str, owner: Owner) -> SeenPod 
         owner=owner,
         address=_address(metadata.get("annotations", {}).get(names.ANNOTATION_ADDRESS)),
         ending="deletionTimestamp" in metadata,
+        gate=_gate(status),
     )
-    return SeenPod(datetime.fromisoformat(metadata["creationTimestamp"]), pod)
+    return SeenPod(datetime.fromisoformat(metadata["creationTimestamp"]), pod, _told(status))
+
+
+def _gate(status: kube.Object) -> Gate:
+    """Read how far the gate is; a rebuilt sandbox has it start again."""
+    for container in status.get("initContainerStatuses") or []:
+        if container["name"] == names.GATE_CONTAINER:
+            state = container.get("state") or {}
+            running = container.get("containerID", "") if "running" in state else ""
+            ended = state.get("terminated") or {}
+            return Gate(running.rpartition("//")[2], passed=ended.get("exitCode") == 0)
+    return Gate()
+
+
+def _told(status: kube.Object) -> tuple[Condition, ...]:
+    """Read what the API says of a pod by us; what makes no sense is not ours, and is replaced."""
+    own = set(PodCondition)
+    found = []
+    for item in status.get("conditions") or []:
+        if item["type"] in own:
+            with contextlib.suppress(ValueError):
+                found.append(codec.decode(Condition, item))
+    return tuple(found)
 
 
 def _address(text: str | None) -> ipaddress.IPv4Address | None:

@@ -14,14 +14,15 @@ import namespaces
 from nodeworld import TestPod, World
 
 from piavpn import kube
-from piavpn.node import pods
+from piavpn.api.conditions import PodCondition
+from piavpn.node import pods, report, sandbox
 from piavpn.node.alarms import Alarms
 from piavpn.node.attach import Attacher
 from piavpn.node.canonical import Canonical
 from piavpn.node.host import Host
 from piavpn.node.links import Links
 from piavpn.node.loop import Loop
-from piavpn.node.model import Role
+from piavpn.node.model import Pod, Role
 from piavpn.node.outbox import Outbox
 from piavpn.node.outlets import Outlets
 from piavpn.node.pods import Pods
@@ -36,6 +37,10 @@ NETWORK = {
 }
 
 
+def not_tested(_pod: Pod, _seen: sandbox.Sandbox | None) -> report.Report:
+    return report.NOT_TESTED
+
+
 class Agent:
     """The agent's loop on a node, and the API that it sees."""
 
@@ -45,6 +50,7 @@ class Agent:
         self.world = world
         self._api = api
         self._state = state
+        self._confined = "", ""
         self._removal_seconds = removal_seconds
         self._cgroups = contextlib.ExitStack()
         self._running = contextlib.ExitStack()
@@ -65,13 +71,13 @@ class Agent:
         """Start an agent that knows nothing yet."""
         self._seen: dict[str, dict[str, kube.Object]] = {}
         self._view = View(node="n1", namespace="piavpn-system")
-        self._reporter = Reporter(self._api.cluster(), self._view.resources, "n1")
-        self._outbox = Outbox(self._api.cluster(), self._view.resources)
+        self._reporter = Reporter(self._api.cluster(), self._view.told)
+        self._outbox = Outbox(self._api.cluster(), self._view.owners)
         known, wireguard = Canonical(), Links(self._state)
         outlets, alarms = Outlets(known), Alarms(self._view.bell)
         host = Host(known, wireguard, outlets, self._state, removal_seconds=self._removal_seconds)
         tracked = Pods(Attacher(known, wireguard, outlets, alarms), alarms, self._outbox)
-        self._loop = Loop(self._view, host, tracked, self._reporter, "n1")
+        self._loop = Loop(self._view, host, tracked, self._reporter, not_tested, "n1")
         stop = threading.Event()
         listener = threading.Thread(target=alarms.run, args=(stop,))
         listener.start()
@@ -91,6 +97,7 @@ class Agent:
             self._loop.make_pass()
         # The API server of this test is not in the node's namespace.
         self._reporter.write()
+        self._remember()
         self._outbox.send()
 
     def end(self) -> None:
@@ -132,10 +139,15 @@ class Agent:
         self._cgroups.callback(self.world.end, pod)
 
     def confined(self) -> tuple[str, str]:
-        """Return status and reason of the app's condition."""
-        app = self._api.get(kube.VPN_SERVICE_CONTAINERS, "app", "media")
-        (condition,) = app["status"]["conditions"]
-        return condition["status"], condition["reason"]
+        """Return status and reason of what was last said of the app's pod."""
+        return self._confined
+
+    def _remember(self) -> None:
+        """Read the condition before the pod goes, which here it does as soon as it is asked to."""
+        for pod in self._api.all(kube.PODS):
+            for condition in pod["status"]["conditions"]:
+                if condition["type"] == PodCondition.CONFINED:
+                    self._confined = condition["status"], condition["reason"]
 
     def attach(self) -> TestPod:
         """Have a pod of the app that is attached and locked."""
