@@ -111,7 +111,8 @@ table inet piavpn_lock {
   chain cluster_link {
     ip hdrlength > 5 counter name dropped_options drop
     ct direction reply ct mark & 0x1000 == 0x1000 accept
-    ip daddr @cluster accept
+    ip daddr @cluster meta l4proto { tcp, udp } th dport 53 accept
+    ip daddr @cluster tcp dport { 443, 6443 } accept
     counter name dropped_cluster_link drop
   }
 }

@@ -140,6 +140,8 @@ counter name dropped_dns drop
 # which for a LAN client is vpn0's: no reply to connection tracking, and lost. Sent to that address
 # in the first place, it is a reply.
 
+# A gateway begins connections to two peers in the cluster alone: to cluster DNS, which it asks for
+# names of the cluster, and to the API server, at the ports that its Service and its process have.
 _GATEWAY = """\
 table inet piavpn_lock
 delete table inet piavpn_lock
@@ -179,7 +181,8 @@ table inet piavpn_lock {{
   chain cluster_link {{
     ip hdrlength > 5 counter name dropped_options drop
     ct direction reply ct mark & 0x1000 == 0x1000 accept
-    ip daddr @cluster accept
+    ip daddr @cluster meta l4proto {{ tcp, udp }} th dport 53 accept
+    ip daddr @cluster tcp dport {{ 443, 6443 }} accept
     counter name dropped_cluster_link drop
   }}
 }}
