@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness import agents, kubectl, manifests, probes, waiting
+from harness import agents, kubectl, manifests, nodes, probes, waiting
 
 
 @pytest.fixture
@@ -36,6 +36,51 @@ def test_an_app_waits_where_the_agent_is_missing_and_starts_when_it_comes(
 
     kubectl.wait_for("vpnapp", "late", "Ready", steady.app.namespace)
     assert probes.Pod("late-0", steady.app.namespace).tcp() == steady.server_address
+
+
+@pytest.mark.owns_nodes
+def test_the_pod_and_the_app_s_ready_say_which_check_the_gate_waits_for(
+    steady: probes.Tunnel, request: pytest.FixtureRequest
+) -> None:
+    gateway = steady.gateway.get()["metadata"]["uid"]
+    late = manifests.app("late", steady.app.namespace, steady.vpn)
+    request.addfinalizer(lambda: kubectl.delete(late))
+    for line in _MUTE_RESOLVER:
+        nodes.run_in_namespace_of(steady.gateway.node, gateway, "nft", line)
+    request.addfinalizer(
+        lambda: nodes.run_in_namespace_of(
+            steady.gateway.node, gateway, "nft", "destroy table inet test_mute"
+        )
+    )
+    kubectl.apply(late)
+
+    said = waiting.eventually(
+        lambda: _said("pod", "late-0", "piavpn.dev/GatePassed", steady, "resolver"),
+        "the pod's condition says it",
+    )
+    assert "does not answer" in said
+    waiting.eventually(
+        lambda: said in _said("vpnapp", "late", "Ready", steady, "resolver"), "and so does Ready"
+    )
+
+    nodes.run_in_namespace_of(steady.gateway.node, gateway, "nft", "delete table inet test_mute")
+
+    kubectl.wait_for("vpnapp", "late", "Ready", steady.app.namespace)
+    kubectl.wait_for("pod", "late-0", "piavpn.dev/GatePassed", steady.app.namespace)
+
+
+_MUTE_RESOLVER = (
+    "add table inet test_mute",
+    "add chain inet test_mute input { type filter hook input priority 0; }",
+    "add rule inet test_mute input iifname vpn0 udp dport 53 drop",
+)
+
+
+def _said(kind: str, name: str, type_: str, steady: probes.Tunnel, word: str) -> str:
+    """Return the message of a condition that is False and speaks of this; else nothing."""
+    found = kubectl.condition(kind, name, type_, steady.app.namespace)
+    message = found.get("message", "")
+    return message if found.get("status") == "False" and word in message else ""
 
 
 def _gate_log(pod: str, steady: probes.Tunnel) -> str:

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from piavpn.api import names
 from piavpn.gate import links, probes, proc
 
-_EXPECTED_LINKS = ("lo", names.POD_LINK)
+Check = tuple[str, Callable[[], str | None]]
+"""What is to hold, and a function that returns what does not yet and what to look at, or None."""
 
 
-def first_problem(address: str, gateway: str) -> str | None:
-    """Return what does not hold yet and what to look at; None when all holds in this one pass.
+def in_order(address: str, gateway: str) -> tuple[Check, ...]:
+    """Return the checks, which must all hold in one pass.
 
     Args:
         address: the pod's IPv4 address on the VPN's bridge.
         gateway: the gateway's IPv4 address there.
     """
+    link = names.POD_LINK
     return (
-        _link_problem(links.address(names.POD_LINK), address)
-        or _ipv4_route_problem(_read("/proc/net/route"), gateway)
-        or _ipv6_route_problem(_read("/proc/net/ipv6_route"))
-        or _lock_problem()
-        or _gateway_problem(gateway)
+        (f"{link} has {address}", lambda: _link_problem(links.address(link), address)),
+        (
+            f"the default route goes by the gateway {gateway} alone",
+            lambda: _ipv4_route_problem(_read("/proc/net/route"), gateway),
+        ),
+        (
+            "there is no default route by IPv6",
+            lambda: _ipv6_route_problem(_read("/proc/net/ipv6_route")),
+        ),
+        (
+            f"no datagram gets out by IPv6, nor by any link but {link}",
+            lambda: _lock_problem(links.up()),
+        ),
+        (f"the gateway's resolver at {gateway} answers", lambda: _gateway_problem(gateway)),
     )
+
+
+def look(checks: tuple[Check, ...]) -> tuple[int, str | None]:
+    """Return how many checks hold before the first that does not, and what that one says."""
+    for number, (_, problem_of) in enumerate(checks):
+        if problem := problem_of():
+            return number, problem
+    return len(checks), None
 
 
 def _link_problem(found: str | None, address: str) -> str | None:
@@ -52,11 +73,12 @@ def _ipv6_route_problem(route_table: str) -> str | None:
     return None
 
 
-def _lock_problem() -> str | None:
+def _lock_problem(links_up: list[str]) -> str | None:
     if what := probes.ipv6_leak(None):
         return f"the pod is not locked: IPv6 to {probes.OUTSIDE_IPV6[0]}: {what}"
-    for link in links.others_up(_EXPECTED_LINKS):
-        if what := probes.ipv4_leak(link):
+    for link in links_up:
+        # By IPv4 the pod's own link leads to the gateway, which sends by the tunnel or not at all.
+        if link != names.POD_LINK and (what := probes.ipv4_leak(link)):
             return f"{link} is not locked: IPv4 to {probes.OUTSIDE_IPV4[0]}: {what}"
         if what := probes.ipv6_leak(link):
             return f"{link} is not locked: IPv6 to {probes.OUTSIDE_IPV6[0]}: {what}"

@@ -19,9 +19,9 @@ def address(link: str) -> str | None:
     return socket.inet_ntoa(answer[20:24]) if answer else None
 
 
-def others_up(known: tuple[str, ...]) -> list[str]:
-    """Return the links that are up and not among those known."""
-    return [name for _, name in socket.if_nameindex() if name not in known and _is_up(name)]
+def up() -> list[str]:
+    """Return the links that are up, but for the loopback."""
+    return [name for _, name in socket.if_nameindex() if name != "lo" and _is_up(name)]
 
 
 def _is_up(link: str) -> bool:

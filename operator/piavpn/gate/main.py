@@ -1,6 +1,8 @@
 """Wait until the pod is attached and locked, prove it from inside, and only then let the app start.
 
 Needs no API, no capability and no writable path: whatever is broken, the app stays unstarted.
+What it waits for it says in its log, and in its termination message, which the kubelet keeps as a
+file of the container's: there the node agent reads it, to tell it in the pod's conditions.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 _SLOWER = 1.2
 _USAGE_ERROR = 2
+_TERMINATION_LOG = "/dev/termination-log"
+"""The kubelet's default for `terminationMessagePath`."""
 
 
 def run() -> int:
@@ -28,18 +32,27 @@ def run() -> int:
         gateway = _address_of("PIAVPN_GATEWAY_ADDRESS")
     except ValueError as error:
         _log(f"error: {error}")
+        _leave_word(f"error: {error}")
         return _USAGE_ERROR
-    _wait(address, gateway)
-    _log(f"ok: {address} goes by the gateway {gateway} alone")
+    _wait(checks.in_order(address, gateway))
+    passed = f"ok: {address} goes by the gateway {gateway} alone"
+    _log(passed)
+    _leave_word(passed)
     return 0
 
 
-def _wait(address: str, gateway: str) -> None:
-    said = None
-    pause = _FIRST_PAUSE
-    while problem := checks.first_problem(address, gateway):
+def _wait(every: tuple[checks.Check, ...]) -> None:
+    told, said, pause = 0, "", _FIRST_PAUSE
+    while True:
+        holding, problem = checks.look(every)
+        for what, _ in every[told:holding]:
+            _log(f"ok: {what}")
+        told = max(told, holding)
+        if problem is None:
+            return
         if problem != said:
             _log(f"waiting: {problem}")
+            _leave_word(f"waiting: {problem}")
             said, pause = problem, _FIRST_PAUSE
         time.sleep(pause)
         pause = min(pause * _SLOWER, _LONGEST_PAUSE)
@@ -54,6 +67,21 @@ def _address_of(variable: str) -> str:
             f"{variable} must hold an IPv4 address and holds {value!r}; "
             "the operator sets it in the pods that it makes"
         ) from None
+
+
+def _leave_word(line: str) -> None:
+    """Replace the termination message, where there is such a file: nothing depends on it."""
+    text = f"{line}\n".encode()
+    try:
+        fd = os.open(_TERMINATION_LOG, os.O_WRONLY)
+        try:
+            # In this order a reader finds either line whole, up to its end.
+            os.write(fd, text)
+            os.ftruncate(fd, len(text))
+        finally:
+            os.close(fd)
+    except OSError:
+        return
 
 
 def _log(line: str) -> None:

@@ -12,6 +12,7 @@ from piavpn.api.conditions import PodCondition
 from piavpn.node import bridge, decide, report, sandbox
 from piavpn.node.attach import Done
 from piavpn.node.decide import NodePlan, Problem
+from piavpn.node.gates import Gates
 from piavpn.node.host import Host, Problems
 from piavpn.node.model import Pod, Role
 from piavpn.node.pods import Pods
@@ -48,6 +49,7 @@ class Loop:
         self._pods = pods
         self._reporter = reporter
         self._leak_free = leak_free
+        self._gates = Gates()
         self._node = node
         self._mtu = 0
         self._host_plan: NodePlan | None = None
@@ -93,6 +95,7 @@ class Loop:
         self._bring_host(plan, now)
         sandboxes = sandbox.find(plan.pods.keys())
         self._pods.begin(plan.pods.keys(), sandboxes)
+        self._gates.keep(plan.pods.keys())
         self._reporter.tell(
             {pod.uid: self._report(pod, plan, sandboxes.get(pod.uid), now) for pod in snapshot.pods}
         )
@@ -113,7 +116,7 @@ class Loop:
     ) -> PodReport:
         told = {PodCondition.CONFINED: self._confined(pod, plan, seen, now)}
         if pod.role is Role.SERVICE:
-            told[PodCondition.GATE_PASSED] = report.gate(pod.gate)
+            told[PodCondition.GATE_PASSED] = self._gates.report(pod, now)
             told[PodCondition.LEAK_FREE] = self._leak_free(pod, seen)
         return PodReport(pod, told)
 

@@ -59,6 +59,20 @@ def find(uids: Collection[str]) -> dict[str, Sandbox]:
     return found
 
 
+def processes(uid: str, container: str) -> list[int]:
+    """Return the processes of one container of a pod, as the kubelet names the container."""
+    return [pid for pid in _pids() if is_of(pid, uid, container)]
+
+
+def is_of(pid: int, uid: str, container: str) -> bool:
+    """Tell whether the process is one of that container of that pod."""
+    try:
+        cgroups = (_PROC / str(pid) / "cgroup").read_bytes()
+    except OSError:
+        return False
+    return container.encode() in cgroups and any(one in cgroups for one in _spellings(uid))
+
+
 def in_nodes_namespace() -> bool:
     """Tell whether we are in the node's network namespace and see its processes, as we must."""
     return (_PROC / "1/ns/net").stat().st_ino == _own_namespace()

@@ -45,6 +45,8 @@ table inet detector {
   }
 }
 """
+# The kubelet gives each container a file for its last words.
+_OWN_DEV = 'mount -t tmpfs none /dev && touch /dev/termination-log && exec "$@"'
 SECONDS = 15.0
 
 
@@ -54,16 +56,29 @@ class Gate:
 
     process: subprocess.Popen[str]
     lines: queue.Queue[str]
+    reader: threading.Thread
+
+    def left_word(self) -> str:
+        """Return its termination message, as the node agent reads it."""
+        return pathlib.Path(f"/proc/{self.process.pid}/root/dev/termination-log").read_text()
 
     def says(self, *words: str) -> str:
-        """Return the next line, which must hold these words."""
+        """Return the next line that tells of no check that holds; it must hold these words."""
         line = self.lines.get(timeout=SECONDS)
+        while line.startswith("piavpn-gate: ok"):
+            line = self.lines.get(timeout=SECONDS)
         assert all(word in line for word in words), line
         return line
 
     def passes(self) -> None:
         assert self.process.wait(SECONDS) == 0
-        self.says("ok: 10.100.0.10 goes by the gateway 10.100.0.2 alone")
+        *_, last = self.all_lines()
+        assert last == "piavpn-gate: ok: 10.100.0.10 goes by the gateway 10.100.0.2 alone\n"
+
+    def all_lines(self) -> list[str]:
+        """Return the lines that nobody has read, once the gate has ended."""
+        self.reader.join(SECONDS)
+        return [self.lines.get() for _ in range(self.lines.qsize())]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +95,8 @@ class World:
         settings = {"PIAVPN_ADDRESS": ADDRESS, "PIAVPN_GATEWAY_ADDRESS": GATEWAY, **environment}
         source = pathlib.Path(piavpn.__file__).parent.parent
         # Root without capabilities rather than another user, who may not reach this interpreter.
-        command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable]
+        command = ["unshare", "--mount", "sh", "-c", _OWN_DEV, "sh"]
+        command += ["setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable]
         with self.pod.entered():
             process = subprocess.Popen(
                 [*command, "-m", "piavpn", "gate"],
@@ -93,7 +109,7 @@ class World:
         reader = threading.Thread(target=_pass_on, args=(process.stderr, lines))
         reader.start()
         try:
-            yield Gate(process, lines)
+            yield Gate(process, lines, reader)
         finally:
             process.kill()
             process.wait()
@@ -144,7 +160,29 @@ def world(new_namespace: Callable[[str], Namespace]) -> World:
 def test_a_confined_pod_passes_at_once_and_leaks_nothing(world: World) -> None:
     with world.resolver(), world.gate() as gate:
         assert gate.process.wait(SECONDS) == 0
+        assert gate.all_lines() == [
+            "piavpn-gate: ok: vpn0 has 10.100.0.10\n",
+            "piavpn-gate: ok: the default route goes by the gateway 10.100.0.2 alone\n",
+            "piavpn-gate: ok: there is no default route by IPv6\n",
+            "piavpn-gate: ok: no datagram gets out by IPv6, nor by any link but vpn0\n",
+            "piavpn-gate: ok: the gateway's resolver at 10.100.0.2 answers\n",
+            "piavpn-gate: ok: 10.100.0.10 goes by the gateway 10.100.0.2 alone\n",
+        ]
     assert world.leaked() == 0
+
+
+def test_what_it_waits_for_is_its_last_word_until_it_waits_for_something_else(
+    world: World,
+) -> None:
+    world.pod.run("ip route del default")
+    with world.gate() as gate:
+        first = gate.says("waiting", "no default route")
+        namespaces.eventually(lambda: gate.left_word() in first, what="its first word")
+        assert gate.left_word().startswith("waiting: there is no default route yet")
+        world.pod.run(f"ip route add default via {GATEWAY} dev vpn0")
+        second = gate.says("waiting", "resolver at 10.100.0.2 does not answer")
+        namespaces.eventually(lambda: gate.left_word() in second, what="its next word")
+        assert gate.left_word().count("\n") == 1
 
 
 def test_a_pod_without_lock_waits_until_it_is_locked(world: World) -> None:
@@ -165,6 +203,21 @@ def test_a_pod_that_is_locked_for_ipv4_alone_waits(world: World) -> None:
     with world.resolver(), world.pod.entered():
         nft.delete_table("inet lock")
         nft.load(only_ipv4)
+        with world.gate() as gate:
+            gate.says("waiting", "not locked", "IPv6 to 2001:db8::1: a datagram left")
+            nft.delete_table("inet lock")
+            nft.load(LOCK)
+            gate.passes()
+
+
+def test_a_pod_that_gets_out_by_ipv6_through_its_own_link_waits(world: World) -> None:
+    leaky = LOCK.replace("meta nfproto ipv6 drop", 'oifname "eth0" meta nfproto ipv6 drop')
+    world.pod.run("sysctl -qw net.ipv6.conf.vpn0.disable_ipv6=0")
+    world.pod.run("ip -6 address add fd00::5/64 dev vpn0 nodad")
+    world.pod.run("ip -6 route add 2001:db8::/32 dev vpn0")
+    with world.resolver(), world.pod.entered():
+        nft.delete_table("inet lock")
+        nft.load(leaky)
         with world.gate() as gate:
             gate.says("waiting", "not locked", "IPv6 to 2001:db8::1: a datagram left")
             nft.delete_table("inet lock")
