@@ -130,7 +130,17 @@ class World:
     # What users, controllers and the other programs do
 
     def node_and_ranges(self) -> None:
-        self.api.put(kube.NODES, "n1", spec={"podCIDRs": ["10.244.0.0/24"]})
+        addresses = [
+            {"type": "InternalIP", "address": "172.18.0.2"},
+            {"type": "InternalIP", "address": "fc00::2"},
+            {"type": "Hostname", "address": "n1"},
+        ]
+        self.api.put(
+            kube.NODES,
+            "n1",
+            spec={"podCIDRs": ["10.244.0.0/24"]},
+            status={"addresses": addresses},
+        )
         self.api.put(kube.SERVICE_CIDRS, "kubernetes", spec={"cidrs": ["10.96.0.0/16"]})
 
     def credentials(self, password: str = PASSWORD, name: str = "pia-credentials") -> None:

@@ -77,6 +77,25 @@ def test_an_app_gets_a_stateful_set_a_service_and_an_address(app: World) -> None
     assert app.api.get(kube.PIA_VPNS, "home")["status"]["services"] == 1
 
 
+def test_an_app_gets_a_policy_with_the_cluster_s_ranges_and_nodes(app: World) -> None:
+    (rule,) = app.api.get(kube.NETWORK_POLICIES, "piavpn-web", "media")["spec"]["egress"]
+    assert [peer["ipBlock"]["cidr"] for peer in rule["to"] if "ipBlock" in peer] == [
+        "10.96.0.0/16",
+        "10.244.0.0/24",
+        "172.18.0.2/32",
+    ]
+
+
+def test_a_policy_that_is_refused_keeps_no_app_from_being_made(tunnel: World) -> None:
+    tunnel.api.fault = lambda call: (
+        kube_server.RefusalError(403, "no") if call.resource == "networkpolicies" else None
+    )
+    tunnel.service()
+    tunnel.pass_over("home")
+    assert "web" in tunnel.names_of(kube.STATEFUL_SETS)
+    assert "web" in tunnel.names_of(kube.SERVICES)
+
+
 def test_the_password_is_nowhere_but_in_its_secret(app: World) -> None:
     kinds = (kube.EVENTS, kube.CONFIG_MAPS, kube.STATEFUL_SETS, kube.PIA_VPNS, kube.PODS)
     everything = str([app.api.all(kind) for kind in kinds])

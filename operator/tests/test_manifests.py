@@ -33,6 +33,7 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
         ("", "events"): {"create"},  # report
         ("", "nodes"): {"list"},  # observe
         ("networking.k8s.io", "servicecidrs"): {"list"},  # observe
+        ("networking.k8s.io", "networkpolicies"): {"create", "patch"},  # apply
         ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},  # kopf
     },
     (OPERATOR, OWN_NAMESPACE): {

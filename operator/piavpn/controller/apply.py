@@ -6,7 +6,7 @@ import logging
 
 from piavpn import kube
 from piavpn.api import names, types
-from piavpn.controller import build_gateway, build_service, model, network
+from piavpn.controller import build_gateway, build_policy, build_service, model, network
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,9 @@ class Applier:
             self._delete(pod, "its gateway is on another node")
         elif pod is not None:
             self._replaced(wanted, pod)
+        # Last: nothing waits for it.
+        policy = build_policy.network_policy(service, seen.cluster_cidrs, seen.node_addresses)
+        self._cluster.apply(kube.NETWORK_POLICIES, policy, manager=names.MANAGER_OPERATOR)
 
     def _replaced(self, wanted: model.Object, pod: model.Object) -> bool:
         """Delete a pod that was made from another template; its StatefulSet makes the new one.

@@ -23,7 +23,7 @@ def stateful_set(
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": _metadata(service),
+        "metadata": metadata(service),
         "spec": {
             "serviceName": service.name,
             "replicas": 1,
@@ -53,7 +53,7 @@ def cluster_service(service: types.VpnServiceContainer) -> model.Object | None:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _metadata(service),
+        "metadata": metadata(service),
         "spec": {
             "selector": {names.LABEL_SERVICE: service.name},
             "ports": [
@@ -160,9 +160,10 @@ def _labels(service: types.VpnServiceContainer) -> dict[str, str]:
     }
 
 
-def _metadata(service: types.VpnServiceContainer) -> model.Object:
+def metadata(service: types.VpnServiceContainer, name: str | None = None) -> model.Object:
+    """Return the metadata of an object that is the service's, named as it unless `name` says."""
     return {
-        "name": service.name,
+        "name": name or service.name,
         "namespace": service.namespace,
         "labels": _labels(service),
         "ownerReferences": [

@@ -96,6 +96,7 @@ class Observed:
     other_vpns: tuple[types.PiaVpn, ...] = ()
     services: tuple[types.VpnServiceContainer, ...] = ()
     cluster_cidrs: tuple[ipaddress.IPv4Network, ...] = ()
+    node_addresses: tuple[ipaddress.IPv4Address, ...] = ()
     credentials: Credentials | CredentialsProblem | None = None
     account: Account | None = None
     server_list: ServerListState = ServerListState()

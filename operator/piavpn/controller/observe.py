@@ -11,7 +11,7 @@ import dataclasses
 import ipaddress
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from piavpn import kube
@@ -30,7 +30,7 @@ from piavpn.controller import (
 
 log = logging.getLogger(__name__)
 
-_CIDR_SECONDS = 60.0
+_CLUSTER_SECONDS = 60.0
 _FINISHED = ("Succeeded", "Failed")
 
 
@@ -49,7 +49,8 @@ class Observer:
         self._lists = lists
         self._agents = agents
         self._cidrs: tuple[ipaddress.IPv4Network, ...] = ()
-        self._cidrs_until = 0.0
+        self._nodes: tuple[ipaddress.IPv4Address, ...] = ()
+        self._cluster_until = 0.0
 
     def observe(self, name: str) -> model.Observed:
         """Return what is to be seen of the PiaVpn `name` and of its services.
@@ -57,6 +58,7 @@ class Observer:
         Raises:
             kube.KubeError: the API server did not answer.
         """
+        self._look_at_cluster()
         vpn, others, invalid = self._vpns(name)
         services = self._services(name)
         pods, elsewhere = self._service_pods(name, services)
@@ -69,7 +71,8 @@ class Observer:
             invalid=invalid,
             other_vpns=others,
             services=services,
-            cluster_cidrs=self._cluster_cidrs(),
+            cluster_cidrs=self._cidrs,
+            node_addresses=self._nodes,
             service_pods=pods,
             pods_elsewhere=elsewhere,
             foreign=objects.foreign,
@@ -168,20 +171,18 @@ class Observer:
             gateway_config=_gateway_config(config),
         )
 
-    def _cluster_cidrs(self) -> tuple[ipaddress.IPv4Network, ...]:
-        """Return the ranges of the cluster's pods and Services: those given, else those found."""
-        if self._settings.cluster_cidrs:
-            return self._settings.cluster_cidrs
-        if time.monotonic() >= self._cidrs_until:
-            self._cidrs = self._discovered_cidrs()
-            self._cidrs_until = time.monotonic() + _CIDR_SECONDS
-        return self._cidrs
+    def _look_at_cluster(self) -> None:
+        """Learn the nodes' addresses and the cluster's ranges: those given, else those found."""
+        if time.monotonic() < self._cluster_until:
+            return
+        nodes = self._cluster.list(kube.NODES)
+        self._nodes = tuple(sorted(set(_internal_addresses(nodes))))
+        self._cidrs = self._settings.cluster_cidrs or self._discovered_cidrs(nodes)
+        self._cluster_until = time.monotonic() + _CLUSTER_SECONDS
 
-    def _discovered_cidrs(self) -> tuple[ipaddress.IPv4Network, ...]:
+    def _discovered_cidrs(self, nodes: list[model.Object]) -> tuple[ipaddress.IPv4Network, ...]:
         """Return the ranges of pods and of Services; nothing unless both are to be found."""
-        pods: list[str] = []
-        for node in self._cluster.list(kube.NODES):
-            pods += node["spec"].get("podCIDRs") or []
+        pods = [cidr for node in nodes for cidr in node["spec"].get("podCIDRs") or []]
         services: list[str] = []
         try:
             for item in self._cluster.list(kube.SERVICE_CIDRS):
@@ -221,6 +222,13 @@ class _Objects:
 def _ipv4(cidrs: Iterable[str]) -> tuple[ipaddress.IPv4Network, ...]:
     parsed = (ipaddress.ip_network(cidr) for cidr in dict.fromkeys(cidrs))
     return tuple(cidr for cidr in parsed if isinstance(cidr, ipaddress.IPv4Network))
+
+
+def _internal_addresses(nodes: Iterable[model.Object]) -> Iterator[ipaddress.IPv4Address]:
+    for node in nodes:
+        for told in (node.get("status") or {}).get("addresses") or []:
+            if told["type"] == "InternalIP" and ":" not in told["address"]:
+                yield ipaddress.IPv4Address(told["address"])
 
 
 def _owned_by(found: model.Object, uid: str) -> bool:

@@ -42,6 +42,7 @@ EVENTS = Kind("v1", "Event", "events")
 STATEFUL_SETS = Kind("apps/v1", "StatefulSet", "statefulsets")
 LEASES = Kind("coordination.k8s.io/v1", "Lease", "leases")
 SERVICE_CIDRS = Kind("networking.k8s.io/v1", "ServiceCIDR", "servicecidrs", namespaced=False)
+NETWORK_POLICIES = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 PIA_VPNS = Kind(names.API_VERSION, "PiaVpn", "piavpns", namespaced=False)
 VPN_SERVICE_CONTAINERS = Kind(names.API_VERSION, "VpnServiceContainer", "vpnservicecontainers")
 

@@ -1,0 +1,58 @@
+"""An app's NetworkPolicy, written out by hand as `kubectl get -o yaml` would show it."""
+
+from __future__ import annotations
+
+from controller_samples import CLUSTER_CIDRS, IP, service
+
+from piavpn.controller import build_policy
+
+
+def test_an_app_may_reach_the_cluster_and_its_nodes_but_no_resolver() -> None:
+    nodes = (IP("172.18.0.2"), IP("172.18.0.3"), IP("192.168.1.9"))
+    assert build_policy.network_policy(service(), CLUSTER_CIDRS, nodes) == {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {
+            "name": "piavpn-web",
+            "namespace": "media",
+            "labels": {
+                "app.kubernetes.io/name": "web",
+                "app.kubernetes.io/managed-by": "piavpn-operator",
+                "piavpn.dev/service": "web",
+                "piavpn.dev/vpn": "home",
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": "piavpn.dev/v1alpha1",
+                    "kind": "VpnServiceContainer",
+                    "name": "web",
+                    "uid": "uid-of-web",
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": {
+            "podSelector": {"matchLabels": {"piavpn.dev/service": "web"}},
+            "policyTypes": ["Egress"],
+            "egress": [
+                {
+                    "to": [
+                        {"namespaceSelector": {}},
+                        {"ipBlock": {"cidr": "10.96.0.0/16"}},
+                        {"ipBlock": {"cidr": "10.244.0.0/16"}},
+                        {"ipBlock": {"cidr": "172.18.0.2/31"}},
+                        {"ipBlock": {"cidr": "192.168.1.9/32"}},
+                    ],
+                    "ports": [
+                        {"protocol": "TCP", "port": 1, "endPort": 52},
+                        {"protocol": "TCP", "port": 54, "endPort": 852},
+                        {"protocol": "TCP", "port": 854, "endPort": 65535},
+                        {"protocol": "UDP", "port": 1, "endPort": 52},
+                        {"protocol": "UDP", "port": 54, "endPort": 852},
+                        {"protocol": "UDP", "port": 854, "endPort": 65535},
+                    ],
+                }
+            ],
+        },
+    }
