@@ -104,9 +104,7 @@ def holding(subnet: ipaddress.IPv4Network, name: str = "home") -> types.PiaVpnSt
     return types.PiaVpnStatus(network=network, conditions=WORKING)
 
 
-def elsewhere(
-    server: str, *, name: str = "downloads", secret: str = "pia-credentials"
-) -> types.PiaVpn:
+def at(server: str, name: str = "downloads") -> types.PiaVpn:
     """Return another VPN, whose tunnel ends at this server."""
     session = types.Session(
         region="swiss",
@@ -117,10 +115,29 @@ def elsewhere(
         public_key="key",
         registered_time=EARLIER,
     )
-    other = vpn(name, status=types.PiaVpnStatus(session=session))
-    ref = types.CredentialsSecretRef(secret)
-    return dataclasses.replace(
-        other, spec=dataclasses.replace(other.spec, credentials_secret_ref=ref)
+    return vpn(name, status=types.PiaVpnStatus(session=session))
+
+
+def sibling(
+    server: str | None = None,
+    *listed: gateway_config.Server,
+    name: str = "downloads",
+    known: tuple[gateway_config.Server, ...] = (),
+    running: bool = True,
+) -> model.Sibling:
+    """Return another VPN of the account: its tunnel ends at `server`, it was told of `listed`.
+
+    Its gateway says that it goes by `known`.
+    """
+    other = at(server, name) if server is not None else vpn(name)
+    status = dataclasses.replace(
+        other.status, candidate_servers=tuple(each.address for each in known)
+    )
+    return model.Sibling(
+        vpn=dataclasses.replace(other, status=status),
+        config=dataclasses.replace(CONFIG, vpn=name, servers=listed),
+        running=running,
+        server_list=KNOWN_LIST,
     )
 
 

@@ -54,7 +54,12 @@ DOCUMENT = {
             "port_forward": True,
             "geo": False,
             "offline": False,
-            "servers": {"wg": [{"ip": "198.18.1.1", "cn": "zurich401"}]},
+            "servers": {
+                "wg": [
+                    {"ip": "198.18.1.1", "cn": "zurich401"},
+                    {"ip": "198.18.1.2", "cn": "zurich402"},
+                ]
+            },
         }
     ],
 }

@@ -46,6 +46,8 @@ PIA_VPN = {
             "publicKey": "k",
             "registeredTime": "2026-11-23T04:00:00Z",
         },
+        "candidateServers": ["198.18.11.1", "198.18.11.2"],
+        "servers": [{"region": "swiss", "latencyMilliseconds": 17}],
         "services": 2,
         "nodeName": "piavpn-worker",
         "conditions": [
@@ -121,6 +123,8 @@ def test_a_pia_vpn_is_read_field_by_field() -> None:
                 public_key="k",
                 registered_time=datetime(2026, 11, 23, 4, tzinfo=UTC),
             ),
+            candidate_servers=(IPv4Address("198.18.11.1"), IPv4Address("198.18.11.2")),
+            servers=(types.MeasuredRegion("swiss", 17),),
             services=2,
             node_name="piavpn-worker",
             conditions=(

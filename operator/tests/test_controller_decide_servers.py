@@ -21,18 +21,22 @@ from controller_samples import (
     EARLIER,
     IP,
     KNOWN_LIST,
+    NETWORK,
     NOW,
     SERVERS,
     SUBNET,
+    WORKING,
     ZURICH_401,
     ZURICH_402,
-    elsewhere,
+    at,
     holding,
     pod,
     seen,
+    sibling,
     vpn,
 )
 
+from piavpn.api import types
 from piavpn.controller import decide, model
 
 # Server lists
@@ -149,24 +153,70 @@ def test_a_region_without_servers_now_is_told_of() -> None:
 
 
 def test_servers_of_the_account_s_other_tunnels_are_left_to_them() -> None:
-    found = decide.decide(seen(other_vpns=(elsewhere("198.18.1.1"),)))
-    assert found.gateway == dataclasses.replace(CONFIG, servers=(ZURICH_402,))
+    mine = dataclasses.replace(CONFIG, servers=(ZURICH_402,))
+    found = decide.decide(seen(siblings=(sibling("198.18.1.1", ZURICH_401),), gateway_config=mine))
+    assert found.gateway == mine
+    assert found.verdicts[SERVERS_KNOWN] == true("ServersFound", "1 server in swiss")
 
 
 def test_servers_of_another_account_s_tunnels_may_be_used() -> None:
-    found = decide.decide(seen(other_vpns=(elsewhere("198.18.1.1", secret="another"),)))
+    found = decide.decide(seen(other_vpns=(at("198.18.1.1"),)))
     assert found.gateway == CONFIG
 
 
 def test_without_any_server_left_it_says_so_and_takes_none_of_theirs() -> None:
-    others = (elsewhere("198.18.1.1", name="a"), elsewhere("198.18.1.2", name="b"))
-    found = decide.decide(seen(other_vpns=others))
+    others = (
+        sibling("198.18.1.1", ZURICH_401, name="a"),
+        sibling("198.18.1.2", ZURICH_402, name="b"),
+    )
+    found = decide.decide(seen(siblings=others, gateway_config=None))
     assert found.verdicts[SERVERS_KNOWN] == false(
         "ServersInUse",
         "every listed server of swiss carries another PiaVpn of this account already: name more "
         "regions in spec.fallbackLocations",
     )
     assert found.gateway == dataclasses.replace(CONFIG, servers=())
+
+
+def test_a_new_tunnel_waits_until_another_has_let_go_of_a_server_and_wakes_it() -> None:
+    rich = sibling("198.18.1.1", ZURICH_401, ZURICH_402)
+    found = decide.decide(seen(siblings=(rich,), gateway_config=None))
+    assert found.verdicts[SERVERS_KNOWN] == unknown(
+        "ServersInUse", "waiting for PiaVpn downloads to leave a server of swiss"
+    )
+    assert found.gateway == dataclasses.replace(CONFIG, servers=())
+    assert found.wakes == {"downloads"}
+
+
+def test_the_other_lets_go_of_the_server_that_it_is_not_at() -> None:
+    mine = at("198.18.1.1", "home")
+    mine = dataclasses.replace(
+        mine, status=dataclasses.replace(mine.status, network=NETWORK, conditions=WORKING)
+    )
+    found = decide.decide(seen(vpn=mine, siblings=(sibling(),)))
+    assert found.gateway == dataclasses.replace(CONFIG, servers=(ZURICH_401,))
+    assert found.wakes == {"downloads"}
+
+
+def test_a_server_is_not_taken_before_the_other_gateway_knows_that_it_has_lost_it() -> None:
+    slow = sibling("198.18.1.1", ZURICH_401, known=(ZURICH_401, ZURICH_402))
+    found = decide.decide(seen(siblings=(slow,), gateway_config=None))
+    assert found.gateway == dataclasses.replace(CONFIG, servers=())
+    told = sibling("198.18.1.1", ZURICH_401, known=(ZURICH_401,))
+    found = decide.decide(seen(siblings=(told,), gateway_config=None))
+    assert found.gateway == dataclasses.replace(CONFIG, servers=(ZURICH_402,))
+
+
+def test_what_a_gateway_said_counts_no_more_when_its_pod_is_gone() -> None:
+    gone = sibling("198.18.1.1", ZURICH_401, known=(ZURICH_401, ZURICH_402), running=False)
+    found = decide.decide(seen(siblings=(gone,), gateway_config=None))
+    assert found.gateway == dataclasses.replace(CONFIG, servers=(ZURICH_402,))
+
+
+def test_a_gateway_that_outlives_its_vpn_keeps_its_servers_until_its_end() -> None:
+    held = {"deleted": frozenset({IP("198.18.1.1")})}
+    found = decide.decide(seen(held=held, gateway_config=None))
+    assert found.gateway == dataclasses.replace(CONFIG, servers=(ZURICH_402,))
 
 
 # Location auto
@@ -192,6 +242,7 @@ def test_auto_takes_the_nearest_servers_first() -> None:
         gateway=dataclasses.replace(
             CONFIG, servers=(AMSTERDAM_401, ZURICH_402, ZURICH_401), locations=()
         ),
+        measured=(types.MeasuredRegion("nl_amsterdam", 10), types.MeasuredRegion("swiss", 20)),
     )
 
 

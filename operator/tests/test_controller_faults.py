@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,6 +108,24 @@ def test_two_vpns_on_one_account_share_one_login_and_one_list(world: World) -> N
     world.pass_over("home", "downloads")
     assert world.vpn_condition("Authenticated", "downloads") == ("True", "LoggedIn")
     assert (world.pia.logins, world.pia.lists) == (1, 1)
+
+
+def test_two_secrets_of_one_account_do_not_lead_to_one_server(world: World) -> None:
+    world.credentials()
+    world.credentials(name="the-same-again")
+    world.vpn()
+    world.vpn("downloads", credentialsSecretRef={"name": "the-same-again"})
+    world.pass_over("home", "downloads")
+    for name in ("home", "downloads"):
+        eventually(
+            functools.partial(lambda vpn: len(candidates(world, vpn)) == 1, name),
+        )
+    assert candidates(world, "home") != candidates(world, "downloads")
+
+
+def candidates(world: World, vpn: str) -> list[str]:
+    config = world.api.get(kube.CONFIG_MAPS, f"piavpn-gateway-{vpn}", NAMESPACE)["data"]
+    return [server["cn"] for server in json.loads(config["config.json"])["servers"]]
 
 
 def test_two_secrets_of_one_account_share_one_login(world: World) -> None:

@@ -81,6 +81,23 @@ def test_a_vpn_that_ends_at_another_server_wakes_those_that_may_want_it(
     assert loop.everything == 2
 
 
+def test_so_does_one_whose_gateway_has_let_go_of_a_server(
+    registry: kopf.OperatorRegistry, loop: Woken
+) -> None:
+    both = {"candidateServers": ["198.18.11.1", "198.18.11.2"]}
+    happens(registry, "vpn", name="home", status=both, type="MODIFIED")
+    happens(registry, "vpn", name="home", status=both, type="MODIFIED")
+    assert loop.everything == 1
+    one = {"candidateServers": ["198.18.11.1"]}
+    happens(registry, "vpn", name="home", status=one, type="MODIFIED")
+    assert loop.everything == 2
+
+
+def test_a_gateway_that_has_ended_wakes_all(registry: kopf.OperatorRegistry, loop: Woken) -> None:
+    happens(registry, "gateway-pod", labels={"piavpn.dev/gateway": "home"}, type="DELETED")
+    assert (loop.vpns, loop.everything) == (["home"], 1)
+
+
 def test_a_deleted_vpn_frees_what_others_may_wait_for(
     registry: kopf.OperatorRegistry, loop: Woken
 ) -> None:

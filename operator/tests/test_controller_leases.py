@@ -53,15 +53,20 @@ def test_a_silence_is_an_event_and_so_is_its_end(app: World) -> None:
     eventually(lambda: app.service_condition("Ready") == ("Unknown", "NodeAgentSilent"))
     renewed(app, ago=timedelta(0))
     eventually(lambda: app.service_condition("Ready") == ("True", "Ready"))
-    told = [
-        (event["type"], event["message"].partition(":")[0])
-        for event in app.api.all(kube.EVENTS)
-        if event["involvedObject"]["name"] == "web" and "Confined" in event["message"]
-    ]
-    assert told == [
+    wanted = [
         ("Normal", "Confined is True"),
         ("Warning", "Confined is Unknown"),
         ("Normal", "Confined is True"),
+    ]
+    # An Event follows the status that it tells of.
+    eventually(lambda: confined_events(app) == wanted)
+
+
+def confined_events(world: World) -> list[tuple[str, str]]:
+    return [
+        (event["type"], event["message"].partition(":")[0])
+        for event in world.api.all(kube.EVENTS)
+        if event["involvedObject"]["name"] == "web" and "Confined" in event["message"]
     ]
 
 

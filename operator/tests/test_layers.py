@@ -18,6 +18,7 @@ MUST_BE_PURE = (
     "piavpn.api.names",
     "piavpn.api.types",
     "piavpn.controller.accounts",
+    "piavpn.controller.assignment",
     "piavpn.controller.authentication",
     "piavpn.controller.build_gateway",
     "piavpn.controller.build_service",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from ipaddress import IPv4Address
 
@@ -115,22 +116,6 @@ def test_a_location_that_is_unknown_or_gives_no_server_is_told_and_the_fallback_
     )
 
 
-def test_an_excluded_address_is_never_a_candidate() -> None:
-    other_tunnels = {IPv4Address("198.18.1.1"), IPv4Address("198.18.3.1")}
-
-    found = locations.candidates(
-        SERVER_LIST,
-        location="swiss",
-        fallbacks=("de-frankfurt",),
-        latencies=NO_LATENCIES,
-        exclude=other_tunnels,
-    )
-
-    assert found == Candidates(
-        servers=(server("swiss", "198.18.1.2"),), unknown=(), unavailable=("de-frankfurt",)
-    )
-
-
 def test_auto_takes_the_three_nearest_regions_the_nearest_server_first() -> None:
     found = locations.candidates(
         SERVER_LIST,
@@ -166,15 +151,28 @@ def test_auto_leaves_out_geo_offline_and_streaming_regions() -> None:
     assert found.servers == (server("us_chicago", "198.18.4.1"),)
 
 
-def test_auto_passes_over_excluded_servers_to_the_next_nearest() -> None:
-    found = locations.candidates(
-        SERVER_LIST,
-        location="auto",
-        latencies=latencies(_3_1=1, _4_1=2),
-        exclude={IPv4Address("198.18.3.1")},
-    )
+def test_auto_for_a_forwarded_port_leaves_out_regions_that_forward_none() -> None:
+    america, germany = region("us_chicago", "US", "198.18.4.1"), region("de", "DE", "198.18.3.1")
+    both = ServerList((dataclasses.replace(america, port_forward=False), germany), 1337)
+    measured = latencies(_4_1=1, _3_1=2)
 
-    assert found.servers == (server("us_chicago", "198.18.4.1"),)
+    found = locations.candidates(both, location="auto", latencies=measured, port_forwarding=True)
+
+    assert found.servers == (server("de", "198.18.3.1"),)
+    assert locations.ranked(both, measured, port_forwarding=True) == ((germany, 0.002),)
+
+
+def test_auto_stands_for_more_regions_where_several_tunnels_have_to_share_them() -> None:
+    measured = latencies(_1_1=1, _2_1=2, _3_1=3, _4_1=4)
+
+    found = locations.candidates(SERVER_LIST, location="auto", latencies=measured, auto_regions=6)
+
+    assert {each.region for each in found.servers} == {
+        "swiss",
+        "nl_amsterdam",
+        "de-frankfurt",
+        "us_chicago",
+    }
 
 
 def test_auto_wants_the_latency_of_each_server_that_it_may_choose_once() -> None:

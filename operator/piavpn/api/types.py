@@ -88,12 +88,23 @@ class Session:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class MeasuredRegion:
+    """How far a region is: the time of a TCP connect to its nearest server."""
+
+    region: str
+    latency_milliseconds: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PiaVpnStatus:
     """What is known of a tunnel."""
 
     observed_generation: int = 0
     network: NetworkStatus | None = None
     session: Session | None = None
+    candidate_servers: tuple[ipaddress.IPv4Address, ...] = ()
+    """The servers that the gateway goes by now. Written by the gateway."""
+    servers: tuple[MeasuredRegion, ...] = ()
     services: int = 0
     node_name: str | None = None
     conditions: tuple[conditions.Condition, ...] = ()

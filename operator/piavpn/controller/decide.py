@@ -24,27 +24,30 @@ def decide(seen: model.Observed) -> model.Decision:
     )
     accepted = _accepted(seen, chosen)
     authenticated, login = authentication.decide(seen)
-    servers_known, found, errands = servers.decide(seen, seen.vpn.spec)
+    choice = servers.decide(seen, seen.vpn)
     net = seen.vpn.status.network
     if seen.cluster_cidrs and isinstance(chosen, ipaddress.IPv4Network):
         net = network.of_subnet(seen.name, chosen)
     verdicts = {
         PiaVpnCondition.ACCEPTED: accepted,
         PiaVpnCondition.AUTHENTICATED: authenticated,
-        PiaVpnCondition.SERVERS_KNOWN: servers_known,
+        PiaVpnCondition.SERVERS_KNOWN: choice.verdict,
         PiaVpnCondition.GATEWAY_ATTACHED: mirror.of_gateway(seen.gateway_pod, seen.silent_agents),
     }
     verdicts[PiaVpnCondition.READY] = readiness.of_vpn(seen.vpn, verdicts, seen.gateway_pod)
-    errands = dataclasses.replace(errands, login=login)
+    errands = dataclasses.replace(choice.errands, login=login)
     waits_for_pods = isinstance(chosen, model.Verdict) and bool(seen.pods_elsewhere)
+    gateway = _gateway(seen, seen.vpn, net, choice) if accepted.holds else None
     return model.Decision(
         network=net,
-        gateway=_gateway(seen, net, found) if accepted.holds else None,
+        gateway=gateway,
         verdicts=verdicts,
         node=mirror.node_of(seen.gateway_pod),
         services=_services(seen, net, accepted, verdicts[PiaVpnCondition.READY]),
         errands=errands if accepted.holds else model.Errands(),
         requeue_seconds=_requeue(seen, waits_for_pods=waits_for_pods),
+        wakes=_wakes(seen, gateway, choice),
+        measured=servers.measured(seen, seen.vpn.spec),
     )
 
 
@@ -92,23 +95,30 @@ def _accepted(seen: model.Observed, chosen: object) -> model.Verdict:
 
 def _gateway(
     seen: model.Observed,
+    vpn: types.PiaVpn,
     net: types.NetworkStatus | None,
-    found: tuple[gateway_config.Server, ...],
+    choice: servers.Choice,
 ) -> gateway_config.GatewayConfig | None:
-    """Return what the gateway is told; without news of servers it keeps those that it has."""
-    if net is None or seen.vpn is None:
+    if net is None:
         return None
-    if not found and seen.gateway_config is not None:
-        taken = servers.in_use(seen)
-        found = tuple(s for s in seen.gateway_config.servers if s.address not in taken)
     return gateway_config.GatewayConfig(
         vpn=seen.name,
         network=net,
         cluster_domain=seen.settings.cluster_domain,
-        servers=found,
-        locations=servers.regions(seen.vpn.spec),
-        ca_bundle=seen.vpn.spec.endpoints.ca_bundle,
+        servers=choice.servers,
+        locations=servers.regions(vpn.spec),
+        ca_bundle=vpn.spec.endpoints.ca_bundle,
     )
+
+
+def _wakes(
+    seen: model.Observed, gateway: gateway_config.GatewayConfig | None, choice: servers.Choice
+) -> frozenset[str]:
+    """Return who has to let go of a server, and after a change of ours all who may want one."""
+    before = seen.gateway_config.servers if seen.gateway_config is not None else None
+    if gateway is not None and gateway.servers != before:
+        return choice.waits_for | {sibling.vpn.name for sibling in seen.siblings}
+    return choice.waits_for
 
 
 def _services(

@@ -33,7 +33,7 @@ def registry(loop: reconciler.Reconciler) -> kopf.OperatorRegistry:
     """Return kopf's registry with the operator's handlers."""
     registered = kopf.OperatorRegistry()
     vpns = _Last()  # by a service's UID: one that moves concerns two VPNs
-    servers = _Last()  # by VPN: the server that it ends at is taken for the others
+    servers = _Last()  # by VPN: those that it may end at are taken for the others
 
     @kopf.on.login(registry=registered, id="login")
     async def login(**settings: Any) -> kopf.ConnectionInfo | None:
@@ -47,7 +47,8 @@ def registry(loop: reconciler.Reconciler) -> kopf.OperatorRegistry:
         **_: Any,
     ) -> None:
         loop.wake(name)
-        server = (status.get("session") or {}).get("serverAddress")
+        session, known = status.get("session") or {}, status.get("candidateServers") or []
+        server = ",".join([session.get("serverAddress", ""), *known]) or None
         if servers.told(name, server, gone=type == "DELETED") != server or type == "DELETED":
             loop.wake_all()
 
@@ -73,8 +74,14 @@ def registry(loop: reconciler.Reconciler) -> kopf.OperatorRegistry:
     @kopf.on.event(
         "pods", labels={names.LABEL_GATEWAY: kopf.PRESENT}, registry=registered, id="gateway-pod"
     )
-    async def gateway_pod_changed(labels: kopf.Labels, **_: Any) -> None:
+    async def gateway_pod_changed(
+        labels: kopf.Labels,
+        type: str | None = None,  # noqa: A002 - kopf's word
+        **_: Any,
+    ) -> None:
         loop.wake(labels[names.LABEL_GATEWAY])
+        if type == "DELETED":
+            loop.wake_all()
 
     @kopf.on.probe(registry=registered, id="loop")
     async def probe(**_: Any) -> bool:

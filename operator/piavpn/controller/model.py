@@ -85,6 +85,19 @@ class Silence:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Sibling:
+    """Another PiaVpn of the same PIA account: the two must not share a server."""
+
+    vpn: types.PiaVpn
+    config: gateway_config.GatewayConfig | None
+    """What its gateway is told."""
+    running: bool
+    """Whether there is a pod of its gateway."""
+    server_list: ServerListState = ServerListState()
+    port_forwarding: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Observed:
     """All that a pass over one VPN looks at."""
 
@@ -102,6 +115,11 @@ class Observed:
     server_list: ServerListState = ServerListState()
     gateway_pod: Object | None = None
     gateway_config: gateway_config.GatewayConfig | None = None
+    port_forwarding: bool = False
+    """Whether a service of the VPN receives a forwarded port."""
+    siblings: tuple[Sibling, ...] = ()
+    held: Mapping[str, frozenset[ipaddress.IPv4Address]] = dataclasses.field(default_factory=dict)
+    """Servers that gateways still have whose PiaVpn is gone or cannot be read, by its name."""
     service_pods: Mapping[ServiceKey, Object] = dataclasses.field(default_factory=dict)
     pods_elsewhere: Mapping[ipaddress.IPv4Address, str] = dataclasses.field(default_factory=dict)
     """Addresses of living pods that go through other VPNs, and these VPNs' names."""
@@ -162,3 +180,6 @@ class Decision:
     services: tuple[ServiceDecision, ...]
     errands: Errands
     requeue_seconds: float
+    wakes: frozenset[str] = frozenset()
+    """PiaVpns that are due for a pass because of this one."""
+    measured: tuple[types.MeasuredRegion, ...] = ()

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from piavpn import kube
-from piavpn.api import codec, gateway_config, names, types
+from piavpn.api import codec, names, types
 from piavpn.controller import (
     accounts,
     keptlists,
@@ -26,6 +26,7 @@ from piavpn.controller import (
     readiness,
     serverlists,
     settings,
+    siblings,
 )
 
 log = logging.getLogger(__name__)
@@ -158,17 +159,24 @@ class Observer:
     def _with_gateway(self, seen: model.Observed, vpn: types.PiaVpn) -> model.Observed:
         namespace = self._settings.namespace
         ref = vpn.spec.credentials_secret_ref
-        secret = self._cluster.get(kube.SECRETS, ref.name, namespace)
-        account = self._cluster.get(kube.SECRETS, ref.account_name, namespace)
-        config = self._cluster.get(kube.CONFIG_MAPS, names.gateway_name(vpn.name), namespace)
-        pods = self._cluster.list(kube.PODS, namespace, labels=f"{names.LABEL_GATEWAY}={vpn.name}")
+        found = accounts.read_credentials(
+            ref, namespace, self._cluster.get(kube.SECRETS, ref.name, namespace)
+        )
+        gateways = siblings.Gateways(self._cluster, namespace)
+        known = gateways.accounts.get(ref.account_name)
+        related = siblings.of(vpn, found, seen.other_vpns, gateways)
         return dataclasses.replace(
             seen,
-            credentials=accounts.read_credentials(ref, namespace, secret),
-            account=accounts.read(account),
+            credentials=found,
+            account=accounts.read(known),
             server_list=self._lists.state(vpn.spec.endpoints),
-            gateway_pod=pods[0] if pods else None,
-            gateway_config=_gateway_config(config),
+            gateway_pod=gateways.pods.get(vpn.name),
+            gateway_config=gateways.configs.get(vpn.name),
+            siblings=tuple(
+                dataclasses.replace(each, server_list=self._lists.state(each.vpn.spec.endpoints))
+                for each in related
+            ),
+            held=gateways.held_without({vpn.name, *(other.name for other in seen.other_vpns)}),
         )
 
     def _look_at_cluster(self) -> None:
@@ -234,12 +242,3 @@ def _internal_addresses(nodes: Iterable[model.Object]) -> Iterator[ipaddress.IPv
 def _owned_by(found: model.Object, uid: str) -> bool:
     owners = found["metadata"].get("ownerReferences") or []
     return any(owner["uid"] == uid for owner in owners)
-
-
-def _gateway_config(config_map: model.Object | None) -> gateway_config.GatewayConfig | None:
-    if config_map is None:
-        return None
-    try:
-        return gateway_config.GatewayConfig.from_json(config_map["data"][gateway_config.KEY])
-    except (KeyError, ValueError):
-        return None

@@ -95,6 +95,8 @@ class Reconciler:
             # A status that cannot be written keeps nobody's app from being made.
             if seen.vpn is None or not seen.vpn.deleting:
                 self._applier.apply(seen, decision)
+        for name_ in decision.wakes:
+            self.wake(name_)
         gone = seen.vpn is None and seen.invalid is None and not seen.services
         return None if gone else decision.requeue_seconds
 

@@ -48,12 +48,14 @@ class Reporter:
         head = {
             "observedGeneration": vpn.generation,
             "network": codec.encode(decision.network),
+            "servers": codec.encode(decision.measured) or None,
             "services": len(seen.services),
             "nodeName": decision.node,
         }
         old = {
             "observedGeneration": before.observed_generation,
             "network": codec.encode(before.network),
+            "servers": codec.encode(before.servers) or None,
             "services": before.services,
             "nodeName": before.node_name,
         }
@@ -65,7 +67,7 @@ class Reporter:
         wanted = wanted_conditions(decision.verdicts, vpn.generation)
         regarding = _reference(kube.PIA_VPNS, vpn.name, None, vpn.uid)
         if _differ(vpn.conditions, wanted):
-            kept = {key: vpn.status.get(key) for key in ("network", "services")}
+            kept = {key: vpn.status.get(key) for key in ("network", "servers", "services")}
             head = {"observedGeneration": vpn.generation, **kept}
             self._write(kube.PIA_VPNS, regarding, head, vpn.conditions, wanted, now)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import random
 import time
@@ -91,7 +92,7 @@ class Gateway:
             self._start_resolver(around.config)
         step = decide.next_step(around, self._memory, time.monotonic())
         if report := status.of_step(step, self._memory.failure):
-            self._show(report)
+            self._show(_with_candidates(report, around.config))
         self._take(step)
 
     def stop(self) -> None:
@@ -162,3 +163,8 @@ class Gateway:
         if line != self._said:
             log.info("%s", line)
             self._said = line
+
+
+def _with_candidates(report: status.Report, config: GatewayConfig | None) -> status.Report:
+    addresses = tuple(server.address for server in config.servers) if config is not None else ()
+    return dataclasses.replace(report, candidates=addresses)

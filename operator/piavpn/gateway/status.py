@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,8 @@ class Report:
     session: types.Session | None
     registered: conditions.Condition
     tunnel_up: conditions.Condition
+    candidates: tuple[ipaddress.IPv4Address, ...] = ()
+    """The servers that the gateway goes by: no other tunnel is given one meanwhile."""
 
 
 def of_step(step: decide.Step, failure: Failure | None) -> Report | None:
@@ -69,6 +72,8 @@ def body(
     }
     if report.session is not None:
         status["session"] = codec.encode(report.session)
+    if report.candidates:
+        status["candidateServers"] = codec.encode(report.candidates)
     return {"metadata": {"name": vpn}, "status": status}
 
 

@@ -6,13 +6,13 @@ import dataclasses
 import difflib
 import ipaddress
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from piavpn.api import gateway_config, types
 from piavpn.pia import serverlist
 
 AUTO_REGIONS = 3
-"""How many of the nearest regions `auto` stands for."""
+"""How many of the nearest regions `auto` stands for, to a tunnel that has them for itself."""
 _NEAR = 3
 _CUTOFF = 0.6
 
@@ -28,13 +28,14 @@ class Candidates:
     """Locations that are in the list, or `auto`, and give no server now."""
 
 
-def candidates(
+def candidates(  # noqa: PLR0913 - what a choice depends on
     server_list: serverlist.ServerList,
     *,
     location: str,
     fallbacks: Iterable[str] = (),
     latencies: Mapping[ipaddress.IPv4Address, float],
-    exclude: Collection[ipaddress.IPv4Address] = frozenset(),
+    port_forwarding: bool = False,
+    auto_regions: int = AUTO_REGIONS,
 ) -> Candidates:
     """Return the servers of `location`, then those of the fallbacks, each address once.
 
@@ -43,13 +44,19 @@ def candidates(
         location: a region's id, or `auto`: the nearest that PIA offers for it, no `geo` one.
         fallbacks: further region ids, in order.
         latencies: seconds to an address, for `auto`; servers that did not answer are absent.
-        exclude: addresses to leave out, such as those of the account's other tunnels.
+        port_forwarding: whether `auto` stands for regions that forward ports alone.
+        auto_regions: how many of the nearest regions `auto` stands for.
     """
-    usable = tuple(_without(region, exclude) for region in server_list.regions)
+    usable = tuple(_in_service(region) for region in server_list.regions)
     chosen: dict[ipaddress.IPv4Address, gateway_config.Server] = {}
     unknown, unavailable = [], []
     for wanted in dict.fromkeys((location, *fallbacks)):
-        regions = _regions(usable, wanted, latencies)
+        if wanted == types.AUTO_LOCATION:
+            nearest = ranked(server_list, latencies, port_forwarding=port_forwarding)
+            regions: tuple[serverlist.Region, ...] | None
+            regions = tuple(region for region, _ in nearest[:auto_regions])
+        else:
+            regions = tuple(region for region in usable if region.id == wanted) or None
         if regions is None:
             unknown.append(wanted)
         elif not any(region.servers for region in regions):
@@ -65,6 +72,31 @@ def measurable(server_list: serverlist.ServerList) -> tuple[ipaddress.IPv4Addres
         server for region in server_list.regions if _auto(region) for server in region.servers
     )
     return tuple(dict.fromkeys(server.address for server in servers))
+
+
+def ranked(
+    server_list: serverlist.ServerList,
+    latencies: Mapping[ipaddress.IPv4Address, float],
+    *,
+    port_forwarding: bool = False,
+) -> tuple[tuple[serverlist.Region, float], ...]:
+    """Return the regions of `auto`, the nearest first, with seconds to their nearest server.
+
+    Each has its servers in order. Regions with the same nearest server count once, those without
+    an answer not at all.
+    """
+
+    def distance(server: serverlist.WireGuardServer) -> float:
+        return latencies.get(server.address, math.inf)
+
+    nearest: dict[ipaddress.IPv4Address, tuple[serverlist.Region, float]] = {}
+    for region in filter(_auto, server_list.regions):
+        servers = tuple(sorted(region.servers, key=distance))
+        fits = region.port_forward or not port_forwarding
+        if fits and servers and math.isfinite(distance(servers[0])):
+            ordered = dataclasses.replace(region, servers=servers)
+            nearest.setdefault(servers[0].address, (ordered, distance(servers[0])))
+    return tuple(sorted(nearest.values(), key=lambda pair: pair[1]))
 
 
 def near(server_list: serverlist.ServerList, location: str) -> tuple[str, ...]:
@@ -90,43 +122,9 @@ def explain_unknown(server_list: serverlist.ServerList, location: str) -> str:
     return f"PIA's server list has no region {location!r}{hint}"
 
 
-def _without(
-    region: serverlist.Region, exclude: Collection[ipaddress.IPv4Address]
-) -> serverlist.Region:
+def _in_service(region: serverlist.Region) -> serverlist.Region:
     """Return the region with the servers that may be used now."""
-    servers = () if region.offline else region.servers
-    return dataclasses.replace(
-        region, servers=tuple(server for server in servers if server.address not in exclude)
-    )
-
-
-def _regions(
-    regions: Iterable[serverlist.Region],
-    wanted: str,
-    latencies: Mapping[ipaddress.IPv4Address, float],
-) -> tuple[serverlist.Region, ...] | None:
-    """Return the regions that are meant, each with its servers in order; None when unknown."""
-    if wanted == types.AUTO_LOCATION:
-        return _nearest(regions, latencies)
-    return tuple(region for region in regions if region.id == wanted) or None
-
-
-def _nearest(
-    regions: Iterable[serverlist.Region], latencies: Mapping[ipaddress.IPv4Address, float]
-) -> tuple[serverlist.Region, ...]:
-    """Return the regions nearest by their nearest server; those with the same one count once."""
-
-    def distance(server: serverlist.WireGuardServer) -> float:
-        return latencies.get(server.address, math.inf)
-
-    nearest: dict[ipaddress.IPv4Address, tuple[serverlist.Region, float]] = {}
-    for region in filter(_auto, regions):
-        servers = tuple(sorted(region.servers, key=distance))
-        if servers and math.isfinite(distance(servers[0])):
-            ordered = dataclasses.replace(region, servers=servers)
-            nearest.setdefault(servers[0].address, (ordered, distance(servers[0])))
-    ranked = sorted(nearest.values(), key=lambda pair: pair[1])
-    return tuple(region for region, _ in ranked[:AUTO_REGIONS])
+    return dataclasses.replace(region, servers=()) if region.offline else region
 
 
 def _auto(region: serverlist.Region) -> bool:
