@@ -28,6 +28,8 @@ table inet piavpn_lock {
   set cluster { type ipv4_addr; flags interval; elements = { 10.96.0.0/12, 10.244.0.0/16 }; }
   counter probe_ipv4 { }
   counter probe_ipv6 { }
+  counter probe_dns { }
+  counter probe_tunnel { }
   counter dropped_dns { }
   counter dropped_ipv6 { }
   counter dropped_options { }
@@ -56,18 +58,24 @@ table inet piavpn_lock {
     oifname "lo" accept
     ip6 daddr 2001:db8::/32 counter name probe_ipv6 drop
     meta nfproto ipv6 counter name dropped_ipv6 drop
+    oifname "vpn0" ip daddr 192.0.2.0/24 counter name probe_tunnel drop
     oifname "vpn0" ip saddr 10.100.0.10 accept
     oifname "vpn0" counter name dropped_source drop
     oifname "eth0" jump cluster_link
+    ip daddr 192.0.2.0/24 counter name probe_ipv4 drop
     counter name dropped_other drop
   }
   chain cluster_link {
     ip hdrlength > 5 counter name dropped_options drop
     ct direction reply ct mark & 0x1000 == 0x1000 accept
-    ip daddr 192.0.2.0/24 counter name probe_ipv4 drop
-    ip daddr @cluster meta l4proto { tcp, udp } th dport { 53, 853 } counter name dropped_dns drop
+    ip daddr @cluster meta l4proto { tcp, udp } th dport { 53, 853 } goto dns
     ip daddr @cluster accept
+    ip daddr 192.0.2.0/24 counter name probe_ipv4 drop
     counter name dropped_cluster_link drop
+  }
+  chain dns {
+    meta mark & 0x2000 == 0x2000 counter name probe_dns drop
+    counter name dropped_dns drop
   }
 }
 """

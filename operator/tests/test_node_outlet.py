@@ -21,6 +21,7 @@ table netdev piavpn_outlets
 delete table netdev piavpn_outlets
 table netdev piavpn_outlets {
   set own { type ifname . ipv4_addr; elements = { "veth5" . 10.244.0.5 }; }
+  counter probe_ipv6 { }
   counter dropped_ipv6 { }
   counter dropped_protocol { }
   counter dropped_source { }
@@ -28,6 +29,7 @@ table netdev piavpn_outlets {
   chain incoming {
     type filter hook ingress devices = { "veth5", "veth6" } priority -150; policy accept;
     meta protocol arp accept
+    ip6 daddr 2001:db8::/32 counter name probe_ipv6 drop
     meta protocol ip6 counter name dropped_ipv6 drop
     meta protocol != ip counter name dropped_protocol drop
     iifname . ip saddr != @own counter name dropped_source drop
@@ -42,6 +44,7 @@ table inet piavpn_outlets {
   set pods { type ipv4_addr; elements = { 10.244.0.5 }; }
   set cluster { type ipv4_addr; flags interval; elements = { 10.96.0.0/12, 10.244.0.0/16 }; }
   set nodes { type ipv4_addr; elements = { 192.168.1.4 }; }
+  counter probe_outside { }
   counter dropped_outside { }
   chain forwarded {
     type filter hook forward priority filter; policy accept;
@@ -49,6 +52,7 @@ table inet piavpn_outlets {
     ip daddr @cluster accept
     ct direction reply accept
     ct original ip daddr @cluster ip daddr @nodes accept
+    ip saddr @pods ip daddr 192.0.2.0/24 counter name probe_outside drop
     ip saddr @pods counter name dropped_outside drop
   }
 }

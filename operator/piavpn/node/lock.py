@@ -20,6 +20,11 @@ REPLY_TABLE = 4096
 """Routing table of replies: they leave by the link by which their connection came in."""
 CAME_IN = 0x1000
 """Mark of connections that came in by the cluster's link, and of their replies."""
+LEAK_TEST = 0x2000
+"""Mark of what the leak test sends, to be counted apart; no app may mark packets."""
+PROBES = "probe_"
+"""What the names of counters of tests begin with; all others' begin with `DROPPED`."""
+DROPPED = "dropped_"
 
 _REPLY_RULES = (50, 51)
 
@@ -82,8 +87,10 @@ def _elements(cidrs: Iterable[ipaddress.IPv4Network]) -> str:
     return ", ".join(str(cidr) for cidr in cidrs)
 
 
-# What the gate sends to prove the lock has counters of its own: documentation addresses of
-# RFC 5737 and RFC 3849, so that the proof betrays nothing and hides no real drop.
+# What gate and leak test send to prove the lock has counters of its own, so that it hides no real
+# drop. It goes to documentation addresses of RFC 5737 and RFC 3849, so that it betrays nothing,
+# and into no tunnel; where it goes to the cluster it is told by its mark. No rule but the counters'
+# own knows it: it is dropped where all else would be.
 _SERVICE = """\
 table inet piavpn_lock
 delete table inet piavpn_lock
@@ -91,6 +98,8 @@ table inet piavpn_lock {{
   set cluster {{ type ipv4_addr; flags interval; elements = {{ {cluster} }}; }}
   counter probe_ipv4 {{ }}
   counter probe_ipv6 {{ }}
+  counter probe_dns {{ }}
+  counter probe_tunnel {{ }}
   counter dropped_dns {{ }}
   counter dropped_ipv6 {{ }}
   counter dropped_options {{ }}
@@ -120,19 +129,24 @@ dnat ip to {address}
     oifname "lo" accept
     ip6 daddr 2001:db8::/32 counter name probe_ipv6 drop
     meta nfproto ipv6 counter name dropped_ipv6 drop
+    oifname "vpn0" ip daddr 192.0.2.0/24 counter name probe_tunnel drop
     oifname "vpn0" ip saddr {address} accept
     oifname "vpn0" counter name dropped_source drop
     oifname "eth0" jump cluster_link
+    ip daddr 192.0.2.0/24 counter name probe_ipv4 drop
     counter name dropped_other drop
   }}
   chain cluster_link {{
     ip hdrlength > 5 counter name dropped_options drop
     ct direction reply ct mark & 0x1000 == 0x1000 accept
-    ip daddr 192.0.2.0/24 counter name probe_ipv4 drop
-    ip daddr @cluster meta l4proto {{ tcp, udp }} th dport {{ 53, 853 }} \
-counter name dropped_dns drop
+    ip daddr @cluster meta l4proto {{ tcp, udp }} th dport {{ 53, 853 }} goto dns
     ip daddr @cluster accept
+    ip daddr 192.0.2.0/24 counter name probe_ipv4 drop
     counter name dropped_cluster_link drop
+  }}
+  chain dns {{
+    meta mark & 0x2000 == 0x2000 counter name probe_dns drop
+    counter name dropped_dns drop
   }}
 }}
 """

@@ -19,6 +19,8 @@ from piavpn.node import guard
 PORTS_TABLE = "netdev piavpn_outlets"
 FORWARD_TABLE = "inet piavpn_outlets"
 TABLES = (PORTS_TABLE, FORWARD_TABLE)
+PROBES = ((PORTS_TABLE, "probe_ipv6"), (FORWARD_TABLE, "probe_outside"))
+"""Counters, by table, of what the leak test sends: one for each part of the filter."""
 
 _ALIAS = f"{guard.ALIAS}cluster-link/"
 CUT_OFF = f"{guard.ALIAS}cut-off"
@@ -83,11 +85,14 @@ def _elements(elements: Iterable[str]) -> str:
     return f" elements = {{ {joined} }};" if joined else ""
 
 
+# What the leak test sends to documentation addresses is dropped where all else would be, and
+# counted apart.
 _PORTS = """\
 table netdev piavpn_outlets
 delete table netdev piavpn_outlets
 table netdev piavpn_outlets {{
   set own {{ type ifname . ipv4_addr;{own} }}
+  counter probe_ipv6 {{ }}
   counter dropped_ipv6 {{ }}
   counter dropped_protocol {{ }}
   counter dropped_source {{ }}
@@ -95,6 +100,7 @@ table netdev piavpn_outlets {{
   chain incoming {{
     type filter hook ingress devices = {{ {devices} }} priority -150; policy accept;
     meta protocol arp accept
+    ip6 daddr 2001:db8::/32 counter name probe_ipv6 drop
     meta protocol ip6 counter name dropped_ipv6 drop
     meta protocol != ip counter name dropped_protocol drop
     iifname . ip saddr != @own counter name dropped_source drop
@@ -110,6 +116,7 @@ table inet piavpn_outlets {{
   set pods {{ type ipv4_addr;{pods} }}
   set cluster {{ type ipv4_addr; flags interval;{cluster} }}
   set nodes {{ type ipv4_addr;{nodes} }}
+  counter probe_outside {{ }}
   counter dropped_outside {{ }}
   chain forwarded {{
     type filter hook forward priority filter; policy accept;
@@ -117,6 +124,7 @@ table inet piavpn_outlets {{
     ip daddr @cluster accept
     ct direction reply accept
     ct original ip daddr @cluster ip daddr @nodes accept
+    ip saddr @pods ip daddr 192.0.2.0/24 counter name probe_outside drop
     ip saddr @pods counter name dropped_outside drop
   }}
 }}

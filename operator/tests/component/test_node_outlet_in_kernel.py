@@ -36,7 +36,7 @@ table inet detector {{
     iifname != "veth5" accept
     ip saddr {SPOOFED} counter name spoofed
     udp dport 53 counter name dns
-    ip6 daddr 2001:db8::9 counter name ipv6
+    ip6 daddr 2606:4700::9 counter name ipv6
   }}
   chain left {{
     type filter hook postrouting priority 300; policy accept;
@@ -113,7 +113,7 @@ def datagram(source: str, target: str, port: int) -> bytes:
 IPV6 = (
     struct.pack("!IHBB", 0x60000000, 8, socket.IPPROTO_UDP, 64)
     + socket.inet_pton(socket.AF_INET6, "2001:db8::5")
-    + socket.inet_pton(socket.AF_INET6, "2001:db8::9")
+    + socket.inet_pton(socket.AF_INET6, "2606:4700::9")
     + struct.pack("!HHHH", 40000, 9, 8, 0xFFFF)
 )
 
@@ -129,6 +129,7 @@ def attached(world: World) -> Iterator[Attached]:
 def test_a_raw_socket_walks_past_the_lock_but_not_past_the_node(attached: Attached) -> None:
     assert attached.send_raw() == {"outside": 0, "spoofed": 0, "dns": 0, "ipv6": 0}
     assert {n: c.packets for n, c in nft.counters("netdev piavpn_outlets").items()} == {
+        "probe_ipv6": 0,
         "dropped_source": 3,
         "dropped_dns": 3,
         "dropped_ipv6": 3,
