@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from typing import Any
 
 from piavpn.net import programs
@@ -80,6 +81,20 @@ def counters(table: str) -> dict[str, Counter]:
     """
     listed = json.loads(_nft("-j", "list", "counters", "table", *table.split()))
     return {item["name"]: _counter(item) for item in _of_kind(listed, "counter")}
+
+
+def all_counters(tables: Collection[str]) -> dict[str, dict[str, Counter]]:
+    """Return the named counters of those of the tables that are there, by table.
+
+    Raises:
+        NftError: nft does not work here at all.
+    """
+    found: dict[str, dict[str, Counter]] = {}
+    for item in _of_kind(json.loads(_nft("-j", "list", "counters")), "counter"):
+        table = f"{item['family']} {item['table']}"
+        if table in tables:
+            found.setdefault(table, {})[item["name"]] = _counter(item)
+    return found
 
 
 def _counter(raw: dict[str, Any]) -> Counter:

@@ -66,6 +66,12 @@ class Alarms:
             changed, self._changed = self._changed, set()
         return changed
 
+    def ring(self, sandbox: Sandbox) -> None:
+        """Have the sandbox looked at."""
+        with self._lock:
+            self._changed.add(sandbox)
+        self._bell.set()
+
     def run(self, stop: threading.Event) -> None:
         """Listen until `stop` is set."""
         while not stop.is_set():

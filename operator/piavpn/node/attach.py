@@ -15,6 +15,7 @@ from piavpn.node import (
     canonical,
     decide,
     guard,
+    leaktests,
     links,
     lock,
     outlet,
@@ -52,11 +53,13 @@ class Attacher:
         wireguard: links.Links,
         filters: outlets.Outlets,
         bells: alarms.Alarms,
+        tests: leaktests.LeakTests,
     ) -> None:
         self._canonical = known
         self._links = wireguard
         self._outlets = filters
         self._alarms = bells
+        self._leak_tests = tests
         self._verified: dict[sandbox.Sandbox, Verified] = {}
         self._damaged: dict[sandbox.Sandbox, str] = {}
         self._told_of_no_end = False
@@ -124,8 +127,10 @@ class Attacher:
             return Problem(
                 reasons.NOT_INTACT, f"set, but not there when read back: {', '.join(left)}"
             )
-        if plan.role is Role.SERVICE and state.outlet is None:
-            self._tell_of_no_end()
+        if plan.role is Role.SERVICE:
+            self._leak_tests.watch(seen, plan, link)
+            if state.outlet is None:
+                self._tell_of_no_end()
         self._verified[seen] = Verified(plan, link, intact, settled.other_routes)
         return Done(todo)
 
@@ -143,7 +148,9 @@ class Attacher:
         verified = self._verified.get(seen)
         if verified is None or verified.plan.role is Role.GATEWAY:
             return ""
-        return "; ".join(decide.damage(verified, state))
+        found = decide.damage(verified, state)
+        # A leak of a sound pod has a cause that we do not know: no less a reason.
+        return "; ".join(found) or self._leak_tests.leak(seen)
 
     def _cut_off(self, seen: sandbox.Sandbox, fd: int, damage: str) -> Problem:
         # Whatever the damage was, and though it be undone: the pod has no way back.

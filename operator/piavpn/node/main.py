@@ -14,11 +14,12 @@ from collections.abc import Mapping
 
 from piavpn import health, kube
 from piavpn.api import cidrs
-from piavpn.node import lease, report, sandbox
+from piavpn.node import lease, sandbox
 from piavpn.node.alarms import Alarms
 from piavpn.node.attach import Attacher
 from piavpn.node.canonical import Canonical
 from piavpn.node.host import Host
+from piavpn.node.leaktests import LeakTests
 from piavpn.node.links import Links
 from piavpn.node.loop import Loop
 from piavpn.node.outbox import Outbox
@@ -103,8 +104,10 @@ def _serve(settings: Settings, cluster: kube.Cluster, stop: threading.Event) -> 
     alarms = Alarms(view.bell)
     wireguard, outlets = Links(CGROUPS), Outlets(known)
     host = Host(known, wireguard, outlets, STATE)
-    pods = Pods(Attacher(known, wireguard, outlets, alarms), alarms, outbox)
-    loop = Loop(view, host, pods, reporter, lambda _pod, _seen: report.NOT_TESTED, settings.node)
+    leak_tests = LeakTests(alarms, view.bell)
+    attacher = Attacher(known, wireguard, outlets, alarms, leak_tests)
+    pods = Pods(attacher, alarms, outbox, leak_tests)
+    loop = Loop(view, host, pods, reporter, leak_tests.report, settings.node)
     heartbeat = lease.Heartbeat(
         cluster,
         lease.Holder(settings.node, settings.pod, settings.namespace),
@@ -112,7 +115,9 @@ def _serve(settings: Settings, cluster: kube.Cluster, stop: threading.Event) -> 
         passes=lambda: loop.passes if reporter.settled else 0,
     )
     server = health.serve(
-        "127.0.0.1", settings.health_port, {"/livez": lambda: loop.alive and view.alive}
+        "127.0.0.1",
+        settings.health_port,
+        {"/livez": lambda: loop.alive and view.alive and leak_tests.alive},
     )
     view.start(cluster, stop)
     for name, run in (
@@ -120,6 +125,7 @@ def _serve(settings: Settings, cluster: kube.Cluster, stop: threading.Event) -> 
         ("send", outbox.run),
         ("listen", alarms.run),
         ("heartbeat", heartbeat.run),
+        ("test", leak_tests.run),
     ):
         threading.Thread(target=run, args=(stop,), name=name, daemon=True).start()
     log.info("node agent of node %s is running", settings.node)

@@ -86,6 +86,27 @@ def node_ends(pod: int) -> list[NodeEnd]:
     ]
 
 
+def mac_behind(pod: int, link: str) -> bytes | None:
+    """Return the MAC address at which the node takes what the pod sends by that link.
+
+    None where the node has no end of it.
+
+    Raises:
+        pyroute2.NetlinkError, OSError: the kernel refused to tell.
+    """
+    with netns.entered(pod), IPRoute() as kernel:
+        indices = kernel.link_lookup(ifname=link)
+    end = next((end for end in node_ends(pod) if end.peer in indices), None)
+    if end is None:
+        return None
+    with IPRoute() as kernel:
+        here = {item["index"]: item for item in kernel.get_links()}
+    # A port of a bridge takes nothing for itself: the bridge does.
+    port = here[end.index]
+    taker = here.get(port.get_attr("IFLA_MASTER"), port)
+    return bytes.fromhex(taker.get_attr("IFLA_ADDRESS").replace(":", ""))
+
+
 def cut_off(pod: int) -> None:
     """Shut all links between the node and the pod, for good; doing it again is fine.
 

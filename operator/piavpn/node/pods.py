@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Collection, Mapping
 
-from piavpn.node import alarms, outbox, reasons, sandbox
+from piavpn.node import alarms, leaktests, outbox, reasons, sandbox
 from piavpn.node.attach import Attacher, Done
 from piavpn.node.decide import Problem
 from piavpn.node.model import Pod, PodPlan, Role
@@ -43,10 +43,17 @@ class _Tracked:
 class Pods:
     """Brings each pod to its plan, as often as that makes sense."""
 
-    def __init__(self, attacher: Attacher, bells: alarms.Alarms, errands: outbox.Outbox) -> None:
+    def __init__(
+        self,
+        attacher: Attacher,
+        bells: alarms.Alarms,
+        errands: outbox.Outbox,
+        tests: leaktests.LeakTests,
+    ) -> None:
         self._attacher = attacher
         self._alarms = bells
         self._outbox = errands
+        self._leak_tests = tests
         self._tracked: dict[str, _Tracked] = {}
         self._changed: set[sandbox.Sandbox] = set()
 
@@ -76,6 +83,7 @@ class Pods:
         """Begin a pass: forget all other pods and sandboxes, and hear what has changed."""
         self._tracked = {uid: seen for uid, seen in self._tracked.items() if uid in uids}
         self._attacher.keep(set(sandboxes.values()))
+        self._leak_tests.keep(set(sandboxes.values()))
         self._changed = self._alarms.changed()
 
     def patience(self, now: float) -> float:
@@ -104,6 +112,8 @@ class Pods:
         if isinstance(outcome, Done):
             tracked.failures = 0
             tracked.next_look = now + CHECK_SECONDS[pod.role]
+            if seen in self._changed:
+                self._leak_tests.hurry(seen)
         elif outcome.reason in _NOT_YET:
             tracked.next_look = now
         else:

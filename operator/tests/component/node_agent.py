@@ -15,14 +15,15 @@ from nodeworld import TestPod, World
 
 from piavpn import kube
 from piavpn.api.conditions import PodCondition
-from piavpn.node import pods, report, sandbox
+from piavpn.node import pods
 from piavpn.node.alarms import Alarms
 from piavpn.node.attach import Attacher
 from piavpn.node.canonical import Canonical
 from piavpn.node.host import Host
+from piavpn.node.leaktests import LeakTests
 from piavpn.node.links import Links
 from piavpn.node.loop import Loop
-from piavpn.node.model import Pod, Role
+from piavpn.node.model import Role
 from piavpn.node.outbox import Outbox
 from piavpn.node.outlets import Outlets
 from piavpn.node.pods import Pods
@@ -35,10 +36,6 @@ NETWORK = {
     "hostAddress": "10.100.0.1",
     "gatewayAddress": "10.100.0.2",
 }
-
-
-def not_tested(_pod: Pod, _seen: sandbox.Sandbox | None) -> report.Report:
-    return report.NOT_TESTED
 
 
 class Agent:
@@ -70,14 +67,17 @@ class Agent:
     def start(self) -> None:
         """Start an agent that knows nothing yet."""
         self._seen: dict[str, dict[str, kube.Object]] = {}
+        self._told: dict[str, tuple[str, str]] = {}
         self._view = View(node="n1", namespace="piavpn-system")
         self._reporter = Reporter(self._api.cluster(), self._view.told)
         self._outbox = Outbox(self._api.cluster(), self._view.owners)
         known, wireguard = Canonical(), Links(self._state)
         outlets, alarms = Outlets(known), Alarms(self._view.bell)
         host = Host(known, wireguard, outlets, self._state, removal_seconds=self._removal_seconds)
-        tracked = Pods(Attacher(known, wireguard, outlets, alarms), alarms, self._outbox)
-        self._loop = Loop(self._view, host, tracked, self._reporter, not_tested, "n1")
+        self._leak_tests = LeakTests(alarms, self._view.bell)
+        attacher = Attacher(known, wireguard, outlets, alarms, self._leak_tests)
+        tracked = Pods(attacher, alarms, self._outbox, self._leak_tests)
+        self._loop = Loop(self._view, host, tracked, self._reporter, self._leak_tests.report, "n1")
         stop = threading.Event()
         listener = threading.Thread(target=alarms.run, args=(stop,))
         listener.start()
@@ -99,6 +99,11 @@ class Agent:
         self._reporter.write()
         self._remember()
         self._outbox.send()
+
+    def test_for_leaks(self) -> None:
+        """Make the leak tests that are due."""
+        with self.world.node.entered():
+            self._leak_tests.test_due()
 
     def end(self) -> None:
         """End the agent, as SIGTERM does."""
@@ -140,14 +145,17 @@ class Agent:
 
     def confined(self) -> tuple[str, str]:
         """Return status and reason of what was last said of the app's pod."""
-        return self._confined
+        return self.told(PodCondition.CONFINED)
+
+    def told(self, kind: PodCondition) -> tuple[str, str]:
+        """Return status and reason of what was last said of the app's pod by this condition."""
+        return self._told[kind]
 
     def _remember(self) -> None:
-        """Read the condition before the pod goes, which here it does as soon as it is asked to."""
+        """Read conditions before the pod goes, which here it does as soon as it is asked to."""
         for pod in self._api.all(kube.PODS):
             for condition in pod["status"]["conditions"]:
-                if condition["type"] == PodCondition.CONFINED:
-                    self._confined = condition["status"], condition["reason"]
+                self._told[condition["type"]] = condition["status"], condition["reason"]
 
     def attach(self) -> TestPod:
         """Have a pod of the app that is attached and locked."""

@@ -25,6 +25,7 @@ from piavpn.node import outlet, sandbox
 from piavpn.node.alarms import Alarms
 from piavpn.node.attach import Attacher
 from piavpn.node.canonical import Canonical
+from piavpn.node.leaktests import LeakTests
 from piavpn.node.links import Links
 from piavpn.node.model import Network, PodPlan, Role
 from piavpn.node.outlets import Outlets
@@ -108,7 +109,8 @@ class World:
             outlets.know(outlet.Inside(CLUSTER, ()))
         alarms = Alarms(threading.Event())
         self._stack.callback(alarms.close)
-        return Attacher(known, Links(pathlib.Path("/nonexistent")), outlets, alarms)
+        wireguard = Links(pathlib.Path("/nonexistent"))
+        return Attacher(known, wireguard, outlets, alarms, LeakTests(alarms, threading.Event()))
 
     def end(self, pod: TestPod) -> None:
         """End the pod's sandbox process."""

@@ -12,6 +12,7 @@ from node_agent import NETWORK, Agent
 from nodeworld import World
 
 from piavpn import kube
+from piavpn.api.conditions import PodCondition
 from piavpn.node.canonical import Canonical
 from piavpn.node.decide import NodePlan
 from piavpn.node.host import REMOVAL_SECONDS, Host
@@ -269,3 +270,29 @@ def test_what_is_no_way_out_is_repaired_and_told(agent: Agent, api: kube_server.
     message = "pod app-0 was not as it had been set: kernel parameters"
     assert events(api) == [("VpnServiceContainer", "Repaired", message)]
     assert deleted(api) == []
+
+
+def test_a_pod_from_which_something_gets_out_is_cut_off_told_of_and_replaced(
+    agent: Agent, api: kube_server.Api
+) -> None:
+    pod = agent.attach()
+    assert agent.told(PodCondition.LEAK_FREE) == ("Unknown", "NotTestedYet")
+    agent.test_for_leaks()
+    agent.make_pass()
+    assert agent.told(PodCondition.LEAK_FREE) == ("True", "NothingLeaked")
+    # No damage that the watch knows: a link of somebody else's, and IPv6.
+    pod.run("ip link add net1 type bridge; ip link set net1 up")
+    pod.run("sysctl -qw net.ipv6.conf.net1.disable_ipv6=0; ip -6 route add 2001:db8::1 dev net1")
+
+    def found_out() -> bool:
+        agent.test_for_leaks()
+        return agent.is_tampered_with()
+
+    agent.comes_to(found_out, what="the leak test finds it")
+    assert agent.told(PodCondition.LEAK_FREE) == ("False", "Leaked")
+    assert deleted(api) == ["pods"]
+    told = "the route to 2001:db8::1 leads out by net1: the pod is cut off and will be replaced"
+    assert events(api) == [("VpnServiceContainer", "Tampered", f"pod app-0: {told}")]
+    assert "0 received" in agent.world.node.run(
+        f"ping -c 1 -W 1 {pod.cluster_address}", check=False
+    )

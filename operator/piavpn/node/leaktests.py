@@ -1,0 +1,249 @@
+"""Tests each attached service pod for leaks, again and again, in a thread of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Collection
+
+from pyroute2 import NetlinkError
+
+from piavpn.api.conditions import Status
+from piavpn.net import nft
+from piavpn.node import alarms, leakprobe, leaktest, reasons, report, sandbox
+from piavpn.node.model import ClusterLink, Pod, PodPlan
+
+log = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 60.0
+"""Between tests of a pod while nothing changes in its namespace."""
+_SHORTEST_SECONDS = 1.0
+"""Between tests of a pod in which something changes all the time."""
+_RETRY_SECONDS = 10.0
+_IDLE_SECONDS = 1.0
+_LIVE_SECONDS = 120.0
+_MOST_UNCERTAIN = 3
+"""Runs in a row with uncounted packets that make a leak: locks are replaced, but not each time."""
+
+_TOLD = 4
+"""Leaks that are named: an Event takes no more than 1024 characters."""
+_RAW_FRAMES = {
+    True: "raw frames are dropped on the node's side",
+    False: "raw frames are not seen by the filter on the node's side, which is idle here",
+    None: "there is no filter on the node's side, as the pod's link has no end here",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the last test of a pod found."""
+
+    at: float
+    """Seconds since the epoch."""
+    tried: int = 0
+    leaks: tuple[str, ...] = ()
+    uncounted: int = 0
+    """Packets of which the lock knows nothing: it was just replaced, or they got out unseen."""
+    raw_stopped: bool | None = None
+    """Whether the node's filter dropped raw frames; None where the node has no end of the link."""
+    failure: str = ""
+    """Why the pod could not be tested."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it was tested and nothing got out."""
+        return not (self.leaks or self.uncounted or self.failure)
+
+    @property
+    def words(self) -> str:
+        """Name the leaks, the first ones at least; empty where there are none."""
+        more = len(self.leaks) - _TOLD
+        rest = [f"and {more} more"] if more > 0 else []
+        return "; ".join([*self.leaks[:_TOLD], *rest])
+
+    @property
+    def told(self) -> str:
+        """Say it in words."""
+        if self.failure:
+            return f"could not be made: {self.failure}"
+        if self.leaks:
+            return f"got out: {self.words}"
+        if self.uncounted:
+            return f"the lock has counted {self.uncounted} of {self.tried} packets too few"
+        beyond = _RAW_FRAMES[self.raw_stopped]
+        return f"{self.tried} attempts to get out past the tunnel failed; {beyond}"
+
+
+@dataclasses.dataclass(slots=True)
+class Tally:
+    """How the tests of a pod's sandbox went."""
+
+    passed: int = 0
+    leaked: int = 0
+    failed: int = 0
+
+    def take(self, verdict: Verdict) -> None:
+        """Count one more."""
+        if verdict.passed:
+            self.passed += 1
+        elif verdict.leaks:
+            self.leaked += 1
+        else:
+            self.failed += 1
+
+
+@dataclasses.dataclass(slots=True)
+class _Target:
+    plan: PodPlan
+    link: ClusterLink
+    due: float = 0.0
+    """On the monotonic clock."""
+    tested: float = float("-inf")
+    verdict: Verdict | None = None
+    uncertain: int = 0
+    """Runs in a row with uncounted packets."""
+    tally: Tally = dataclasses.field(default_factory=Tally)
+
+
+class LeakTests:
+    """Keeps what is to be tested, and the last verdict on each. A leak rings the watch's alarm."""
+
+    def __init__(self, bells: alarms.Alarms, bell: threading.Event) -> None:
+        """Test nothing yet.
+
+        Args:
+            bells: rung for a pod that leaks, so that it is looked at.
+            bell: rung for every other new verdict, so that it is told.
+        """
+        self._alarms = bells
+        self._bell = bell
+        self._due = threading.Event()
+        self._lock = threading.Lock()
+        self._targets: dict[sandbox.Sandbox, _Target] = {}
+        self._last_round = time.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Whether tests are made."""
+        return time.monotonic() - self._last_round < _LIVE_SECONDS
+
+    def watch(self, seen: sandbox.Sandbox, plan: PodPlan, link: ClusterLink) -> None:
+        """Have an attached pod tested from now on: soon, where it or its plan is new."""
+        with self._lock:
+            target = self._targets.setdefault(seen, _Target(plan, link))
+            changed = (target.plan, target.link) != (plan, link)
+            if changed:
+                target.plan, target.link, target.uncertain = plan, link, 0
+        if changed:
+            self.hurry(seen)
+        self._due.set()
+
+    def hurry(self, seen: sandbox.Sandbox) -> None:
+        """Test a pod soon: something in its namespace has changed."""
+        with self._lock:
+            target = self._targets.get(seen)
+            if target is not None and not self.leak(seen):
+                target.due = target.tested + _SHORTEST_SECONDS
+        self._due.set()
+
+    def keep(self, sandboxes: Collection[sandbox.Sandbox]) -> None:
+        """Forget all other sandboxes."""
+        with self._lock:
+            self._targets = {seen: it for seen, it in self._targets.items() if seen in sandboxes}
+
+    def verdict(self, seen: sandbox.Sandbox) -> Verdict | None:
+        """Return what the last test found; None where there was none yet."""
+        target = self._targets.get(seen)
+        return target.verdict if target else None
+
+    def report(self, _: Pod, seen: sandbox.Sandbox | None) -> report.Report:
+        """Return it as the pod's condition."""
+        verdict = self.verdict(seen) if seen else None
+        if verdict is None:
+            return report.NOT_TESTED
+        if verdict.passed:
+            return report.Report(Status.TRUE, reasons.NOTHING_LEAKED, verdict.told)
+        if verdict.leaks:
+            return report.Report(Status.FALSE, reasons.LEAKED, verdict.told)
+        return report.Report(Status.UNKNOWN, reasons.NOT_TESTED_YET, verdict.told)
+
+    def tally(self, seen: sandbox.Sandbox) -> Tally:
+        """Return how the sandbox's tests went."""
+        target = self._targets.get(seen)
+        return target.tally if target else Tally()
+
+    def leak(self, seen: sandbox.Sandbox) -> str:
+        """Return in words what got out of the pod; empty where nothing did."""
+        verdict = self.verdict(seen)
+        return verdict.words if verdict else ""
+
+    def run(self, stop: threading.Event) -> None:
+        """Test until `stop` is set, one pod after the other."""
+        while not stop.is_set():
+            self._due.wait(_IDLE_SECONDS)
+            self._due.clear()
+            self.test_due(stop)
+
+    def test_due(self, stop: threading.Event | None = None) -> None:
+        """Test the pods whose time has come. The calling thread is in the node's namespace."""
+        self._last_round = now = time.monotonic()
+        with self._lock:
+            due = [(seen, it.plan, it.link) for seen, it in self._targets.items() if it.due <= now]
+        for seen, plan, link in due:
+            if stop is not None and stop.is_set():
+                return
+            if found := _test(seen, plan, link):
+                self._take(seen, plan, found)
+            self._last_round = time.monotonic()
+
+    def _take(self, seen: sandbox.Sandbox, plan: PodPlan, found: Verdict) -> None:
+        with self._lock:
+            target = self._targets.get(seen)
+            if target is None or target.plan != plan:
+                return
+            target.uncertain = target.uncertain + 1 if found.uncounted else 0
+            verdict = found
+            if target.uncertain >= _MOST_UNCERTAIN:
+                verdict = dataclasses.replace(found, leaks=(found.told,))
+            before, target.verdict = target.verdict, verdict
+            target.tally.take(verdict)
+            target.tested = time.monotonic()
+            target.due = target.tested + _pause(verdict)
+        if before is not None and before.told == verdict.told:
+            return
+        level = logging.INFO if verdict.passed else logging.WARNING
+        log.log(level, "leak test of pod %s: %s", seen.uid, verdict.told)
+        self._bell.set()
+        if verdict.leaks:
+            self._alarms.ring(seen)
+
+
+def _pause(verdict: Verdict) -> float:
+    if verdict.leaks:
+        # It is cut off for good: nothing can be learnt from it any more.
+        return float("inf")
+    if verdict.uncounted:
+        return _SHORTEST_SECONDS
+    return _RETRY_SECONDS if verdict.failure else INTERVAL_SECONDS
+
+
+def _test(seen: sandbox.Sandbox, plan: PodPlan, link: ClusterLink) -> Verdict | None:
+    """Test one pod; None where it has just ended."""
+    now = time.time()
+    try:
+        with sandbox.pinned(seen) as fd:
+            outcome = leaktest.judge(leakprobe.run(fd, plan.cluster))
+            raw = None if outcome.leaks else _raw_frames_stopped(fd, link)
+    except sandbox.SandboxGoneError:
+        return None
+    except (nft.NftError, NetlinkError, OSError) as error:
+        return Verdict(now, failure=str(error))
+    return Verdict(now, outcome.tried, outcome.leaks, outcome.uncounted, raw)
+
+
+def _raw_frames_stopped(fd: int, link: ClusterLink) -> bool | None:
+    # Counters begin anew where the filter is replaced meanwhile.
+    first = leakprobe.raw_frames_stopped(fd, link.address)
+    return first if first is not False else leakprobe.raw_frames_stopped(fd, link.address)
