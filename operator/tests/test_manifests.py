@@ -134,14 +134,14 @@ def test_the_node_agent_alone_is_privileged_or_shares_anything_with_its_node() -
     assert special == {AGENT}
 
 
-def test_only_the_agent_and_the_gateway_mount_directories_of_the_node() -> None:
+def test_only_the_agent_and_the_gateway_mount_paths_of_the_node() -> None:
     mounted = {
         name: {v["hostPath"]["path"] for v in spec.get("volumes", []) if "hostPath" in v}
         for name, spec in pod_specs().items()
     }
     assert mounted == {
         OPERATOR: set(),
-        AGENT: {"/run/piavpn", "/sys/fs/cgroup", "/lib/modules"},
+        AGENT: {"/run/piavpn", "/sys/fs/cgroup", "/lib/modules", "/run/xtables.lock"},
         "gateway": {"/run/piavpn/home/wireguard"},
         "app": set(),
     }

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from pyroute2 import NetlinkError
 
-from piavpn.net import nft
+from piavpn.net import nft, programs
 from piavpn.node import bridge, canonical, hostfilter, links, outlets, passage, ports, reasons
 from piavpn.node.decide import NodePlan, Problem
 from piavpn.node.model import Network
@@ -131,7 +131,11 @@ class Host:
         }
 
     def _remove(self, seen: bridge.Present) -> None:
-        passage.close(seen.name)
+        try:
+            passage.close(seen.name)
+        except (nft.NftError, programs.ProgramError) as error:
+            # A rule for a link that is gone harms nobody; a bridge that stays is in the way.
+            log.warning("bridge %s leaves its rule in chain FORWARD: %s", seen.name, error)
         bridge.remove(seen)
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._state / seen.vpn)
@@ -158,7 +162,7 @@ class Host:
             passage.open_(network.bridge)
         except bridge.SubnetInUseError as error:
             return Problem(reasons.SUBNET_IN_USE, str(error))
-        except (NetlinkError, OSError, nft.NftError) as error:
+        except (NetlinkError, OSError, nft.NftError, programs.ProgramError) as error:
             return Problem(
                 reasons.BRIDGE_FAILED, f"bridge {network.bridge} cannot be set up: {error}"
             )
