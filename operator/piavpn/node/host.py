@@ -13,7 +13,17 @@ from collections.abc import Iterable
 from pyroute2 import NetlinkError
 
 from piavpn.net import nft, programs
-from piavpn.node import bridge, canonical, hostfilter, links, outlets, passage, ports, reasons
+from piavpn.node import (
+    bridge,
+    canonical,
+    hostfilter,
+    layers,
+    links,
+    outlets,
+    passage,
+    ports,
+    reasons,
+)
 from piavpn.node.decide import NodePlan, Problem
 from piavpn.node.model import Network
 from piavpn.node.proxy import Proxy, ProxyError
@@ -65,6 +75,7 @@ class Host:
         self._removal_seconds = removal_seconds
         self._unused_since: dict[str, float] = {}
         self._proxies: dict[str, Proxy] = {}
+        self._layers: layers.Seen | None = None
 
     def bring(self, plan: NodePlan) -> Problems:
         """Make the node as planned; return what went wrong."""
@@ -75,6 +86,7 @@ class Host:
             self._filter(plan, present.values())
             ports.ensure_guard(self._canonical)
             self._outlets.ensure()
+            self._tell_layers()
         except (nft.NftError, NetlinkError) as error:
             # Without the filters no bridge may be there for a pod to come to.
             problem = Problem(reasons.BRIDGE_FAILED, f"the node's filters cannot be set: {error}")
@@ -107,6 +119,12 @@ class Host:
         except (nft.NftError, NetlinkError, OSError) as error:
             log.warning("not all could be removed that no pod needs: %s", error)
         self._links.remove_cgroups()
+
+    def _tell_layers(self) -> None:
+        seen = layers.look()
+        if seen != self._layers:
+            log.info("%s", layers.in_words(seen))
+        self._layers = seen
 
     def _without_unused(self, plan: NodePlan, kept_seconds: float) -> dict[str, bridge.Present]:
         """Remove the bridges that no pod has needed for so long, and return the others."""

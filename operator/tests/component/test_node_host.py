@@ -373,3 +373,21 @@ def test_traffic_within_the_bridge_passes_forward_policies_of_drop(
 def test_a_node_without_legacy_rules_gets_none(world: World, host: Host) -> None:
     host.bring(dataclasses.replace(PLAN, proxies={}))
     assert world.node.run("cat /proc/net/ip_tables_names", check=False) == ""
+
+
+def test_the_layers_at_work_are_told_at_the_start_and_when_they_change(
+    world: World, host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    def told() -> list[str]:
+        return [line for line in caplog.messages if "cluster links" in line]
+
+    host.bring(NOTHING)
+    host.bring(NOTHING)
+    (first,) = told()
+    assert "filter of apps' cluster links is at work" in first
+    world.node.run("ip link add cilium_host type bridge")
+    host.bring(NOTHING)
+    _, second = told()
+    assert "filter of apps' cluster links may be idle" in second
