@@ -71,6 +71,22 @@ REFUSED = [
     (vpn(network={"subnet": "10.200.0.0/29"}), "must have a prefix length of 16 to 28"),
     (vpn(network={"subnet": "198.18.0.0/24"}), "must lie in a private range"),
     (vpn(network={"subnet": "172.32.0.0/24"}), "must lie in a private range"),
+    (vpn(renewal={"interval": "30 days"}), "must be a duration from 1m to 8760h"),
+    (vpn(renewal={"interval": "59s"}), "must be a duration from 1m to 8760h"),
+    (vpn(renewal={"gracePeriod": "169h"}), "must be a duration from 0s to 168h"),
+    (vpn(renewal={"window": {"start": "03:00"}}), "spec.renewal.window.end: Required value"),
+    (
+        vpn(renewal={"window": {"start": "03:00", "end": "03:00"}}),
+        "must not end when it starts",
+    ),
+    (
+        vpn(renewal={"window": {"start": "24:00", "end": "03:00"}}),
+        "must be a time of day from 00:00 to 23:59",
+    ),
+    (
+        vpn(renewal={"window": {"start": "01:00", "end": "03:00", "timeZone": "my home"}}),
+        "must be the name of a time zone",
+    ),
     (vpn(endpoints={"tokenURL": "http://pia.example/token"}), "must be an https:// address"),
     (vpn(endpoints={"serverListURL": "pia.example"}), "must be an https:// address"),
     (vpn(endpoints={"serverListURL": "https://"}), "must be an https:// address"),

@@ -1,7 +1,7 @@
 """Objects of the API become dataclasses and come back as they were."""
 
 import ipaddress
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -27,6 +27,11 @@ PIA_VPN = {
             "tokenURL": "https://198.18.0.2/token",
             "serverListURL": "https://198.18.0.2/servers",
             "publicCABundle": "-----BEGIN CERTIFICATE-----",
+        },
+        "renewal": {
+            "interval": "168h",
+            "gracePeriod": "30m",
+            "window": {"start": "03:00", "end": "05:30", "timeZone": "Europe/Zurich"},
         },
     },
     "status": {
@@ -104,6 +109,11 @@ def test_a_pia_vpn_is_read_field_by_field() -> None:
                 token_url="https://198.18.0.2/token",
                 server_list_url="https://198.18.0.2/servers",
                 public_ca_bundle="-----BEGIN CERTIFICATE-----",
+            ),
+            renewal=types.RenewalSpec(
+                interval=timedelta(days=7),
+                grace_period=timedelta(minutes=30),
+                window=types.RenewalWindow(time(3), time(5, 30), "Europe/Zurich"),
             ),
         ),
         status=types.PiaVpnStatus(
@@ -192,6 +202,7 @@ def test_a_spec_with_the_required_fields_alone_takes_the_defaults() -> None:
             "tokenURL": "https://www.privateinternetaccess.com/api/client/v2/token",
             "serverListURL": "https://serverlist.piaservers.net/vpninfo/servers/v6",
         },
+        "renewal": {"interval": "720h", "gracePeriod": "1h"},
     }
 
 

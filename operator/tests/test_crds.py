@@ -6,7 +6,7 @@ import ipaddress
 import types as python_types
 import typing
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import crd_schema
@@ -44,6 +44,8 @@ def shape_of_type(hint: Any) -> dict[str, Any]:
         int: {"type": "integer"},
         str: {"type": "string"},
         datetime: {"type": "string", "format": "date-time"},
+        time: {"type": "string"},
+        timedelta: {"type": "string"},
         ipaddress.IPv4Address: {"type": "string"},
         ipaddress.IPv4Network: {"type": "string"},
     }
@@ -68,7 +70,7 @@ def _default_of(field: dataclasses.Field[Any]) -> dict[str, Any]:
         return {}
     if dataclasses.is_dataclass(field.default):
         return {"default": {}}  # the API server fills in the defaults of the fields within
-    return {"default": field.default}
+    return {"default": codec.encode(field.default)}
 
 
 def shape_of_schema(node: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,10 @@ import ipaddress
 import types
 import typing
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, TypeVar
+
+from piavpn.api import durations
 
 T = TypeVar("T")
 
@@ -21,6 +23,8 @@ _FROM_STRING: dict[Any, Any] = {
     ipaddress.IPv4Address: ipaddress.IPv4Address,
     ipaddress.IPv4Network: ipaddress.IPv4Network,
     datetime: datetime.fromisoformat,
+    time: time.fromisoformat,
+    timedelta: durations.parse,
 }
 
 
@@ -70,6 +74,10 @@ def encode(value: Any) -> Any:  # noqa: ANN401 - any value of the API
 def _scalar(value: Any) -> Any:  # noqa: ANN401 - any value of the API
     if isinstance(value, datetime):
         return format_time(value)
+    if isinstance(value, time):
+        return value.isoformat("minutes")
+    if isinstance(value, timedelta):
+        return durations.format_(value)
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, ipaddress.IPv4Address | ipaddress.IPv4Network):

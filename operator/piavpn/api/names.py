@@ -23,6 +23,8 @@ ANNOTATION_SPEC_HASH = f"{GROUP}/spec-hash"
 """On a pod template: what must change for the pod to be replaced."""
 ANNOTATION_SESSION_INPUTS = f"{GROUP}/session-inputs"
 """On a gateway's pod: changed to make the kubelet refresh the mounted token and server list now."""
+ANNOTATION_RENEW_REQUESTED_AT = f"{GROUP}/renew-requested-at"
+"""On a PiaVpn, by its user: the time (RFC 3339) from which its session is to be renewed."""
 
 LABEL_NODE_AGENT = f"{GROUP}/node-agent"
 """On the Leases of node agents, with an empty value."""

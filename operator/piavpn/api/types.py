@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -54,6 +54,25 @@ class Endpoints:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class RenewalWindow:
+    """The part of each day in which sessions are renewed."""
+
+    start: time
+    end: time
+    """At or before `start`: of the next day."""
+    time_zone: str = "UTC"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RenewalSpec:
+    """When a working session is replaced by a new one."""
+
+    interval: timedelta = timedelta(hours=720)
+    grace_period: timedelta = timedelta(hours=1)
+    window: RenewalWindow | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PiaVpnSpec:
     """What the user wants of a tunnel."""
 
@@ -62,6 +81,7 @@ class PiaVpnSpec:
     fallback_locations: tuple[str, ...] = ()
     network: NetworkSpec = NetworkSpec()
     endpoints: Endpoints = Endpoints()
+    renewal: RenewalSpec = RenewalSpec()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -182,6 +202,8 @@ class PiaVpn:
     spec: PiaVpnSpec
     status: PiaVpnStatus
     deleting: bool = False
+    renew_requested_at: str | None = None
+    """Annotation piavpn.dev/renew-requested-at, as it was written."""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> PiaVpn:
@@ -196,6 +218,9 @@ class PiaVpn:
             uid=metadata.get("uid", ""),
             generation=metadata.get("generation", 0),
             deleting="deletionTimestamp" in metadata,
+            renew_requested_at=(metadata.get("annotations") or {}).get(
+                names.ANNOTATION_RENEW_REQUESTED_AT
+            ),
             spec=codec.decode(PiaVpnSpec, body["spec"]),
             status=codec.decode(PiaVpnStatus, body.get("status") or {}),
         )

@@ -7,7 +7,15 @@ import ipaddress
 
 from piavpn.api import gateway_config, types
 from piavpn.api.conditions import PiaVpnCondition, ServiceCondition, Status
-from piavpn.controller import authentication, mirror, model, network, readiness, servers
+from piavpn.controller import (
+    authentication,
+    mirror,
+    model,
+    network,
+    readiness,
+    renewal,
+    servers,
+)
 from piavpn.controller.reasons import Reason
 
 RESYNC_SECONDS = 300.0
@@ -48,6 +56,7 @@ def decide(seen: model.Observed) -> model.Decision:
         requeue_seconds=_requeue(seen, waits_for_pods=waits_for_pods),
         wakes=_wakes(seen, gateway, choice),
         measured=servers.measured(seen, seen.vpn.spec),
+        notices=renewal.notices(seen.vpn),
     )
 
 
@@ -90,6 +99,8 @@ def _accepted(seen: model.Observed, chosen: object) -> model.Verdict:
         return chosen
     if isinstance(seen.credentials, model.CredentialsProblem):
         return model.Verdict(Status.FALSE, seen.credentials.reason, seen.credentials.message)
+    if seen.vpn is not None and (wrong := renewal.problem(seen.vpn.spec.renewal)):
+        return wrong
     return model.Verdict(Status.TRUE, Reason.ACCEPTED)
 
 
@@ -101,6 +112,7 @@ def _gateway(
 ) -> gateway_config.GatewayConfig | None:
     if net is None:
         return None
+    before = seen.gateway_config
     return gateway_config.GatewayConfig(
         vpn=seen.name,
         network=net,
@@ -108,6 +120,8 @@ def _gateway(
         servers=choice.servers,
         locations=servers.regions(vpn.spec),
         ca_bundle=vpn.spec.endpoints.ca_bundle,
+        renewal=renewal.decide(vpn, before.renewal if before is not None else None, seen.now),
+        grace_seconds=int(vpn.spec.renewal.grace_period.total_seconds()),
     )
 
 

@@ -146,6 +146,16 @@ class Verdict:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Notice:
+    """What is worth an Event and is no condition."""
+
+    type: str
+    """Normal or Warning."""
+    reason: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Errands:
     """Calls to PIA that the pass asks for. They run beside it and wake the next pass."""
 
@@ -183,3 +193,4 @@ class Decision:
     wakes: frozenset[str] = frozenset()
     """PiaVpns that are due for a pass because of this one."""
     measured: tuple[types.MeasuredRegion, ...] = ()
+    notices: tuple[Notice, ...] = ()

@@ -17,6 +17,7 @@ class Reason(StrEnum):
     CLUSTER_CIDRS_UNKNOWN = "ClusterCIDRsUnknown"
     SUBNET_OVERLAPS = "SubnetOverlaps"
     NO_FREE_SUBNET = "NoFreeSubnet"
+    UNKNOWN_TIME_ZONE = "UnknownTimeZone"
     # Accepted, of a VpnServiceContainer
     VPN_NOT_FOUND = "VpnNotFound"
     VPN_NOT_ACCEPTED = "VpnNotAccepted"

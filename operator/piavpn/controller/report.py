@@ -28,6 +28,7 @@ class Reporter:
 
     def __init__(self, cluster: kube.Cluster) -> None:
         self._cluster = cluster
+        self._noticed: dict[str, tuple[model.Notice, ...]] = {}  # by UID: what was told last
 
     def report(self, seen: model.Observed, decision: model.Decision) -> None:
         """Write what changed.
@@ -62,6 +63,10 @@ class Reporter:
         regarding = _reference(kube.PIA_VPNS, vpn.name, None, vpn.uid)
         if head != old or _differ(before.conditions, wanted):
             self._write(kube.PIA_VPNS, regarding, head, before.conditions, wanted, seen.now)
+        for notice in decision.notices:
+            if notice not in self._noticed.get(vpn.uid, ()):
+                self._post(regarding, notice)
+        self._noticed[vpn.uid] = decision.notices
 
     def _unreadable(self, now: datetime, vpn: types.Unreadable, decision: model.Decision) -> None:
         wanted = wanted_conditions(decision.verdicts, vpn.generation)
@@ -115,13 +120,16 @@ class Reporter:
     def _tell(self, regarding: model.Object, condition: Condition) -> None:
         kind = "Normal" if condition.status is Status.TRUE else "Warning"
         message = f"{condition.type} is {condition.status}: {condition.message}".rstrip(": ")
-        log.info("%s %s: %s", regarding["kind"], regarding["metadata"]["name"], message)
+        self._post(regarding, model.Notice(kind, condition.reason, message))
+
+    def _post(self, regarding: model.Object, notice: model.Notice) -> None:
+        log.info("%s %s: %s", regarding["kind"], regarding["metadata"]["name"], notice.message)
         try:
             self._cluster.create_event(
                 regarding,
-                type=kind,
-                reason=condition.reason,
-                message=message,
+                type=notice.type,
+                reason=notice.reason,
+                message=notice.message,
                 component=names.MANAGER_OPERATOR,
             )
         except kube.KubeError as error:  # the condition stands; a closing namespace takes no Event
