@@ -91,6 +91,12 @@ def wait_for_reason(
     return waiting.eventually(check, f"{kind}/{name} {type_}=False {reason}")
 
 
+def restart(deployment: str, namespace: str) -> None:
+    """Replace the pod of a Deployment and wait until the new one is ready."""
+    run("rollout", "restart", f"deployment/{deployment}", "-n", namespace)
+    run("rollout", "status", f"deployment/{deployment}", "-n", namespace, "--timeout=90s")
+
+
 def _in(namespace: str | None) -> tuple[str, ...]:
     return ("-n", namespace) if namespace else ()
 

@@ -21,13 +21,13 @@ def namespace(name: str) -> Object:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
-def credentials(name: str, *, password: str = PASSWORD) -> Object:
-    """Return the Secret with the stand-in's account."""
+def credentials(name: str, *, username: str = USERNAME, password: str = PASSWORD) -> Object:
+    """Return a Secret with an account, the stand-in's unless told otherwise."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name, "namespace": SYSTEM},
-        "stringData": {"username": USERNAME, "password": password},
+        "stringData": {"username": username, "password": password},
     }
 
 
