@@ -49,7 +49,10 @@ def test_the_pod_and_the_app_s_ready_say_which_check_the_gate_waits_for(
         nodes.run_in_namespace_of(steady.gateway.node, gateway, "nft", line)
     request.addfinalizer(
         lambda: nodes.run_in_namespace_of(
-            steady.gateway.node, gateway, "nft", "destroy table inet test_mute"
+            steady.gateway.node,
+            gateway,
+            "nft",
+            "add table inet test_mute; delete table inet test_mute",
         )
     )
     kubectl.apply(late)

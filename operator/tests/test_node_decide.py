@@ -57,6 +57,7 @@ APP = Pod(
     vpn="home",
     owner=Owner("app", "media"),
     address=IPv4Address("10.100.0.10"),
+    name_servers=("10.100.0.2",),
 )
 SNAPSHOT = Snapshot(
     vpns={"home": HOME},
@@ -134,6 +135,26 @@ def test_a_gateway_whose_servers_are_not_known_yet_gets_a_proxy_that_refuses_all
             {"services": {Owner("app", "media"): IPv4Address("10.100.0.11")}},
             "AddressUnknown",
             "says 10.100.0.10, but VpnServiceContainer media/app holds 10.100.0.11",
+        ),
+        (
+            {"pods": (dataclasses.replace(APP, breach="spec.hostPID is set"),)},
+            "PodNotAllowed",
+            "spec.hostPID is set: the pod is cut off; delete it",
+        ),
+        (
+            {"pods": (dataclasses.replace(APP, breach="spec.hostPID is set"),), "vpns": {}},
+            "PodNotAllowed",
+            "spec.hostPID is set: the pod is cut off; delete it",
+        ),
+        (
+            {"pods": (dataclasses.replace(APP, name_servers=()),)},
+            "PodNotAllowed",
+            "spec.dnsPolicy and spec.dnsConfig must name 10.100.0.2, the gateway, alone",
+        ),
+        (
+            {"pods": (dataclasses.replace(APP, name_servers=("10.100.0.2", "9.9.9.9")),)},
+            "PodNotAllowed",
+            "spec.dnsPolicy and spec.dnsConfig must name 10.100.0.2, the gateway, alone",
         ),
     ],
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import kube_server
+import pod_specs
 import pytest
 
 from piavpn import kube
@@ -47,6 +48,7 @@ def api() -> Iterator[kube_server.Api]:
                 pod.name,
                 pod.namespace,
                 metadata={"uid": pod.uid, "labels": LABELS[pod.role]},
+                spec=pod_specs.confined(),
                 status={"conditions": kubelets},
             )
         yield made

@@ -4,6 +4,7 @@ import threading
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+import pod_specs
 import pytest
 
 from piavpn.node import view
@@ -20,6 +21,7 @@ def pod(labels: dict[str, str], **changes: Any) -> dict[str, Any]:
             "labels": labels,
             "annotations": {"piavpn.dev/address": "10.100.0.10"},
         },
+        "spec": pod_specs.confined(),
         "status": {"phase": "Pending"},
     } | changes
 
@@ -39,7 +41,14 @@ def test_a_services_pod_is_read() -> None:
         vpn="home",
         owner=Owner("app", "media"),
         address=IPv4Address("10.100.0.10"),
+        name_servers=("10.100.0.2",),
     )
+
+
+def test_a_services_pod_that_breaks_the_promise_is_known_by_what_does() -> None:
+    seen = view.read_service_pod(pod(SERVICE, spec=pod_specs.confined(hostNetwork=True)))
+    assert seen is not None
+    assert "spec.hostNetwork" in seen.pod.breach
 
 
 def test_a_gateways_pod_belongs_to_its_vpn() -> None:

@@ -150,7 +150,9 @@ class Observer:
             if not key[1] or pod.get("status", {}).get("phase") in _FINISHED:
                 continue
             vpn, address = labels[names.LABEL_VPN], readiness.pod_address(pod)
-            if vpn == name or key in mine:
+            # Whoever may make pods can give them our labels: the StatefulSet's own comes first.
+            first = key not in pods or pod["metadata"]["name"] == f"{key[1]}-0"
+            if first and (vpn == name or key in mine):
                 pods[key] = pod
             if vpn != name and address is not None:
                 elsewhere[address] = vpn

@@ -94,6 +94,9 @@ class Attacher:
     def _bring(self, plan: PodPlan | Problem, seen: sandbox.Sandbox, fd: int) -> Done | Problem:
         # Before we look: what changes from now on is told.
         self._alarms.listen(seen, fd)
+        if isinstance(plan, Problem) and plan.reason == reasons.POD_NOT_ALLOWED:
+            outlets.cut_off(fd)
+            return plan
         state = podnet.observe(fd, self._role(plan, seen))
         if damage := self._damage(seen, state):
             return self._cut_off(seen, fd, damage)

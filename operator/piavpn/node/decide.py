@@ -86,8 +86,11 @@ def node_plan(snapshot: Snapshot, tunnel_mtu: int) -> NodePlan:
     networks = {vpn: network for vpn, network in known.items() if network is not None}
     gateways = {pod.vpn for pod in snapshot.pods if pod.role is Role.GATEWAY}
     held: set[tuple[str, ipaddress.IPv4Address]] = set()
-    pods = {}
+    pods: dict[str, PodPlan | Problem] = {}
     for pod in snapshot.pods:
+        if pod.breach:
+            pods[pod.uid] = _not_allowed(pod.breach)
+            continue
         plan = _pod_plan(pod, networks.get(pod.vpn), snapshot, held)
         if isinstance(plan, PodPlan):
             held.add((pod.vpn, plan.address))
@@ -201,7 +204,18 @@ def _pod_plan(
             reasons.ADDRESS_IN_USE,
             f"an older pod on this node still holds {address}: it goes on when that one has ended",
         )
+    if pod.role is Role.SERVICE and pod.name_servers != (str(network.gateway),):
+        return _not_allowed(
+            f"spec.dnsPolicy and spec.dnsConfig must name {network.gateway}, the gateway, alone"
+        )
     return PodPlan(role=pod.role, network=network, address=address, cluster=snapshot.cluster)
+
+
+def _not_allowed(why: str) -> Problem:
+    return Problem(
+        reasons.POD_NOT_ALLOWED,
+        f"{why}: the pod is cut off; delete it, and see to whoever made or changed it",
+    )
 
 
 def _address(

@@ -124,7 +124,9 @@ class Loop:
         self, pod: Pod, plan: NodePlan, seen: sandbox.Sandbox | None, now: float
     ) -> Report:
         planned = plan.pods[pod.uid]
-        wanted = self._host_problems.bridges.get(pod.vpn, planned)
+        wanted = planned
+        if not isinstance(planned, Problem):
+            wanted = self._host_problems.bridges.get(pod.vpn, planned)
         outcome = self._pods.bring(pod, wanted, seen, now)
         if isinstance(outcome, Done) and pod.role is Role.GATEWAY:
             outcome = self._host_problems.proxies.get(pod.vpn, outcome)

@@ -74,6 +74,10 @@ class Pod:
     ending: bool = False
     """Whether it is being deleted."""
     gate: Gate = Gate()
+    breach: str = ""
+    """Of a service's pod: what in its spec breaks the promise; empty where nothing does."""
+    name_servers: tuple[str, ...] = ()
+    """Of a service's pod: all that its resolver asks."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

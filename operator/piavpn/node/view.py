@@ -16,6 +16,7 @@ from piavpn.api import codec, gateway_config, names
 from piavpn.api.conditions import Condition, PodCondition
 from piavpn.api.gateway_config import GatewayConfig
 from piavpn.api.types import PiaVpn, VpnServiceContainer
+from piavpn.node import promise
 from piavpn.node.decide import Snapshot
 from piavpn.node.model import Gate, Owner, Pod, Role
 
@@ -193,7 +194,14 @@ def read_service_pod(body: kube.Object) -> SeenPod | None:
     """Read a service's pod; one whose containers have ended for good is none."""
     labels = body["metadata"]["labels"]
     owner = Owner(labels[names.LABEL_SERVICE], body["metadata"]["namespace"])
-    return _read_pod(body, Role.SERVICE, labels[names.LABEL_VPN], owner)
+    seen = _read_pod(body, Role.SERVICE, labels[names.LABEL_VPN], owner)
+    if seen is None:
+        return None
+    spec = body["spec"]
+    pod = dataclasses.replace(
+        seen.pod, breach=promise.breach(spec), name_servers=promise.name_servers(spec)
+    )
+    return dataclasses.replace(seen, pod=pod)
 
 
 def read_gateway_pod(body: kube.Object) -> SeenPod | None:

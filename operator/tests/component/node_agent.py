@@ -11,6 +11,7 @@ from typing import Any
 import cgroups
 import kube_server
 import namespaces
+import pod_specs
 from nodeworld import TestPod, World
 
 from piavpn import kube
@@ -134,7 +135,7 @@ class Agent:
                 "labels": {"piavpn.dev/vpn": "home", "piavpn.dev/service": "app"},
                 "annotations": {"piavpn.dev/address": "10.100.0.10"},
             },
-            spec={"nodeName": "n1"},
+            spec=pod_specs.confined(nodeName="n1"),
         )
 
     def run_in_pod(self, pod: TestPod, uid: str) -> None:

@@ -1,0 +1,84 @@
+"""Which pods may call themselves confined, by what their specs allow them. Pure.
+
+The operator makes no other; but whoever may make pods can give one our labels, an admission webhook
+can add a container, `kubectl debug` too. What a pod's lock promises holds only where no container
+can undo it, or walk past it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from piavpn.api import names
+
+Spec = dict[str, Any]
+"""A pod's spec, or a part of it, as the API has it."""
+
+_POWERS = frozenset(
+    {
+        "ALL",
+        "BPF",
+        "DAC_READ_SEARCH",
+        "NET_ADMIN",
+        "NET_RAW",
+        "SYS_ADMIN",
+        "SYS_MODULE",
+        "SYS_PTRACE",
+        "SYS_RAWIO",
+    }
+)
+"""Capabilities that undo the lock, walk past it, or lead out of the container."""
+_NODES_OWN = ("hostNetwork", "hostPID")
+_NET_RAW_DROPPED = frozenset({"ALL", "NET_RAW"})
+_GATE = f"{names.GATE_CONTAINER} as the operator makes it"
+
+
+def breach(spec: Spec) -> str:
+    """Return what keeps a service's pod from being confined, naming the field; empty: nothing."""
+    return next(_breaches(spec), "")
+
+
+def name_servers(spec: Spec) -> tuple[str, ...]:
+    """Return all that the pod's resolver asks; empty where the kubelet adds others."""
+    if spec.get("dnsPolicy") != "None":
+        return ()
+    return tuple((spec.get("dnsConfig") or {}).get("nameservers") or [])
+
+
+def _breaches(spec: Spec) -> Iterator[str]:
+    for field in _NODES_OWN:
+        if spec.get(field):
+            yield f"spec.{field} shares what is the node's own"
+    yield from _gate_breaches(spec.get("initContainers") or [])
+    for field in ("initContainers", "containers", "ephemeralContainers"):
+        for container in spec.get(field) or []:
+            for problem in _container_breaches(container):
+                yield f"spec.{field}, container {container['name']}: {problem}"
+
+
+def _gate_breaches(init_containers: list[Spec]) -> Iterator[str]:
+    first = init_containers[0] if init_containers else {}
+    if first.get("name") != names.GATE_CONTAINER:
+        yield f"spec.initContainers does not begin with {_GATE}"
+    elif first.get("command") or first.get("args") != ["gate"] or first.get("restartPolicy"):
+        # One with a restart policy of its own is a sidecar: nothing waits for its end.
+        yield f"spec.initContainers[0] is not {_GATE}"
+
+
+def _container_breaches(container: Spec) -> Iterator[str]:
+    context = container.get("securityContext") or {}
+    if context.get("privileged"):
+        yield "securityContext.privileged undoes any lock"
+    capabilities = context.get("capabilities") or {}
+    added = {_plain(each) for each in capabilities.get("add") or []}
+    if powers := sorted(added & _POWERS):
+        yield f"securityContext.capabilities.add has {', '.join(powers)}"
+    dropped = {_plain(each) for each in capabilities.get("drop") or []}
+    if not dropped & _NET_RAW_DROPPED:
+        yield "securityContext.capabilities.drop lacks NET_RAW: a raw socket walks past any lock"
+
+
+def _plain(capability: str) -> str:
+    """Return the name as it is usually written: runtimes take others, too."""
+    return capability.upper().removeprefix("CAP_")
