@@ -99,3 +99,11 @@ def test_an_app_that_loses_its_pod_is_not_confined(app: World) -> None:
     app.api.remove(kube.PODS, "web-0", "media")
     app.pass_over("home")
     assert app.service_condition("Confined") == ("False", "NoPod")
+
+
+def test_a_pod_that_only_bears_the_app_s_labels_does_not_speak_for_it(app: World) -> None:
+    labels = app.api.get(kube.PODS, "web-0", "media")["metadata"]["labels"]
+    app.api.put(kube.PODS, "web-of-mallory", "media", metadata={"labels": labels})
+    app.pass_over("home")
+    assert app.service_condition("Confined") == ("True", "Fine")
+    assert app.names_of(kube.PODS) >= {"web-0", "web-of-mallory"}
