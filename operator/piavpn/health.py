@@ -27,18 +27,22 @@ def serve(host: str, port: int, checks: Mapping[str, Check]) -> http.server.Thre
     return server
 
 
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
+class Server(http.server.ThreadingHTTPServer):
+    """An HTTP server that begins at once and ends without waiting for its clients."""
 
-    def __init__(self, address: tuple[str, int], checks: Mapping[str, Check]) -> None:
-        self.checks = dict(checks)
-        super().__init__(address, _Handler)
+    daemon_threads = True
 
     def server_bind(self) -> None:
         """Listen without asking DNS for our name, which the base class does and may wait for."""
         socketserver.TCPServer.server_bind(self)
         self.server_name = str(self.server_address[0])
         self.server_port = int(self.server_address[1])
+
+
+class _Server(Server):
+    def __init__(self, address: tuple[str, int], checks: Mapping[str, Check]) -> None:
+        self.checks = dict(checks)
+        super().__init__(address, _Handler)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -43,8 +43,10 @@ MUST_BE_PURE = (
     "piavpn.gateway.vitals",
     "piavpn.net.routing",
     "piavpn.node.decide",
+    "piavpn.node.frames",
     "piavpn.node.guard",
     "piavpn.node.hostfilter",
+    "piavpn.node.leaktest",
     "piavpn.node.lock",
     "piavpn.node.model",
     "piavpn.node.outlet",
@@ -52,7 +54,7 @@ MUST_BE_PURE = (
     "piavpn.pia.errors",
     "piavpn.pia.locations",
 )
-FRAMEWORKS = {"kopf", "kubernetes", "pyroute2", "requests", "urllib3"}
+FRAMEWORKS = {"kopf", "kubernetes", "prometheus_client", "pyroute2", "requests", "urllib3"}
 INPUT_AND_OUTPUT = {"http", "socket", "subprocess", "threading", "urllib"}
 GATE = "piavpn.gate.main"
 EXCEPTIONS = {"piavpn.gate.proc": {"socket"}}

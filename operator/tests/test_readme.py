@@ -94,3 +94,28 @@ def test_every_condition_is_explained(kind: str, types: type[StrEnum]) -> None:
 def test_every_reason_is_explained_and_no_other() -> None:
     explained = set().union(*map(described_reasons, ("PiaVpn", "VpnServiceContainer", "Pod")))
     assert explained == written_reasons()
+
+
+def served_metrics() -> set[str]:
+    """Return the names of all metrics that some part of the product serves."""
+    names = set()
+    for module in Path(str(node.__file__)).parent.glob("metrics.py"):
+        for item in ast.walk(ast.parse(module.read_text())):
+            match item:
+                case ast.Call(
+                    func=ast.Attribute(attr="gauge"), args=[ast.Constant(value=name), *_]
+                ):
+                    names.add(f"piavpn_{name}")
+                case ast.Call(
+                    func=ast.Attribute(attr="counter"), args=[ast.Constant(value=name), *_]
+                ):
+                    names.add(f"piavpn_{name}_total")
+                case ast.Call(func=ast.Name(id="_Drops"), args=[ast.Constant(value=name), *_]):
+                    names.add(f"piavpn_{name}_packets_total")
+    return names
+
+
+def test_every_metric_is_described_and_no_other() -> None:
+    described = {name for row in rows("metric ") for name in re.findall(r"`(\w+)`", row[0])}
+    assert described == served_metrics()
+    assert "piavpn_dropped_packets_total" in described

@@ -84,6 +84,10 @@ class Tally:
     leaked: int = 0
     failed: int = 0
 
+    def by_result(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return {"passed": self.passed, "leaked": self.leaked, "failed": self.failed}
+
     def take(self, verdict: Verdict) -> None:
         """Count one more."""
         if verdict.passed:

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Mapping
 
-from piavpn import health, kube
+from piavpn import health, kube, metrics
 from piavpn.api import cidrs
 from piavpn.node import lease, sandbox
 from piavpn.node.alarms import Alarms
@@ -22,6 +22,7 @@ from piavpn.node.host import Host
 from piavpn.node.leaktests import LeakTests
 from piavpn.node.links import Links
 from piavpn.node.loop import Loop
+from piavpn.node.metrics import Metrics
 from piavpn.node.outbox import Outbox
 from piavpn.node.outlets import Outlets
 from piavpn.node.pods import Pods
@@ -34,7 +35,7 @@ STATE = pathlib.Path("/run/piavpn")
 """On the node: the VPNs' own directories."""
 CGROUPS = pathlib.Path("/host/sys/fs/cgroup")
 """The node's cgroup file system, as it is mounted into the agent."""
-_HEALTH_PORT = 9809
+_HEALTH_PORT, _METRICS_PORT = 9809, 9810
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,28 +46,39 @@ class Settings:
     pod: str
     namespace: str
     cluster_cidrs: tuple[ipaddress.IPv4Network, ...]
+    address: str
+    """The node's own, at which Prometheus reaches the agent."""
     health_port: int
+    metrics_port: int
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Read NODE_NAME, POD_NAME, PIAVPN_NAMESPACE, PIAVPN_CLUSTER_CIDRS and PIAVPN_HEALTH_PORT.
+        """Read NODE_NAME, NODE_ADDRESS, POD_NAME, PIAVPN_NAMESPACE and PIAVPN_CLUSTER_CIDRS.
+
+        PIAVPN_HEALTH_PORT and PIAVPN_METRICS_PORT have defaults.
 
         Raises:
             ValueError: one is missing or cannot be used.
         """
-        for name in ("NODE_NAME", "POD_NAME", "PIAVPN_NAMESPACE"):
+        for name in ("NODE_NAME", "NODE_ADDRESS", "POD_NAME", "PIAVPN_NAMESPACE"):
             if not environment.get(name):
                 raise ValueError(f"set {name} in the node agent's DaemonSet")
-        port = environment.get("PIAVPN_HEALTH_PORT") or str(_HEALTH_PORT)
-        if not port.isdecimal():
-            raise ValueError(f"PIAVPN_HEALTH_PORT must be a port's number, not {port!r}")
         return cls(
             node=environment["NODE_NAME"],
             pod=environment["POD_NAME"],
             namespace=environment["PIAVPN_NAMESPACE"],
             cluster_cidrs=cidrs.given(environment),
-            health_port=int(port),
+            address=environment["NODE_ADDRESS"],
+            health_port=_port(environment, "PIAVPN_HEALTH_PORT", _HEALTH_PORT),
+            metrics_port=_port(environment, "PIAVPN_METRICS_PORT", _METRICS_PORT),
         )
+
+
+def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+    given = environment.get(name) or str(default)
+    if not given.isdecimal():
+        raise ValueError(f"{name} must be a port's number, not {given!r}")
+    return int(given)
 
 
 def run() -> int:
@@ -119,6 +131,7 @@ def _serve(settings: Settings, cluster: kube.Cluster, stop: threading.Event) -> 
         settings.health_port,
         {"/livez": lambda: loop.alive and view.alive and leak_tests.alive},
     )
+    _serve_metrics(settings, Metrics(pods.members, leak_tests).read)
     view.start(cluster, stop)
     for name, run in (
         ("report", reporter.run),
@@ -133,3 +146,12 @@ def _serve(settings: Settings, cluster: kube.Cluster, stop: threading.Event) -> 
     alarms.close()
     server.shutdown()
     log.info("node agent ends; attached pods stay attached and locked")
+
+
+def _serve_metrics(settings: Settings, read: metrics.Read) -> None:
+    try:
+        metrics.serve(settings.address, settings.metrics_port, read)
+    except OSError as error:
+        # No reason to keep pods from being attached, and watched.
+        where = f"{settings.address}, port {settings.metrics_port}"
+        log.error("there are no metrics at %s (PIAVPN_METRICS_PORT): %s", where, error)  # noqa: TRY400

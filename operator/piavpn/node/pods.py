@@ -30,8 +30,19 @@ _NO_SANDBOX = Problem(
 Outcome = Done | Problem
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Member:
+    """A pod of the node, as it was at its last look."""
+
+    pod: Pod
+    sandbox: sandbox.Sandbox | None
+    attached: bool
+    """And locked."""
+
+
 @dataclasses.dataclass(slots=True)
 class _Tracked:
+    pod: Pod
     since: float
     plan: PodPlan | Problem | None = None
     sandbox: sandbox.Sandbox | None = None
@@ -72,7 +83,7 @@ class Pods:
         if tracked is None or (tracked.sandbox is not None and tracked.sandbox != seen):
             if tracked is not None:
                 log.info("pod %s/%s: its sandbox has ended", pod.namespace, pod.name)
-            tracked = self._tracked[pod.uid] = _Tracked(since=now)
+            tracked = self._tracked[pod.uid] = _Tracked(pod, since=now)
         if seen is None:
             return plan if isinstance(plan, Problem) else tracked.outcome
         if plan != tracked.plan or now >= tracked.next_look or seen in self._changed:
@@ -85,6 +96,13 @@ class Pods:
         self._attacher.keep(set(sandboxes.values()))
         self._leak_tests.keep(set(sandboxes.values()))
         self._changed = self._alarms.changed()
+
+    def members(self) -> list[Member]:
+        """Return all pods, oldest first; also for other threads."""
+        return [
+            Member(tracked.pod, tracked.sandbox, attached=isinstance(tracked.outcome, Done))
+            for tracked in list(self._tracked.values())
+        ]
 
     def patience(self, now: float) -> float:
         """Return the seconds after which some pod wants to be looked at again."""

@@ -24,6 +24,7 @@ from piavpn.node.host import Host
 from piavpn.node.leaktests import LeakTests
 from piavpn.node.links import Links
 from piavpn.node.loop import Loop
+from piavpn.node.metrics import Metrics
 from piavpn.node.model import Role
 from piavpn.node.outbox import Outbox
 from piavpn.node.outlets import Outlets
@@ -37,6 +38,18 @@ NETWORK = {
     "hostAddress": "10.100.0.1",
     "gatewayAddress": "10.100.0.2",
 }
+
+
+def as_text(metrics: Metrics) -> dict[str, float]:
+    """Return the values by what Prometheus calls them."""
+    samples = (sample for metric in metrics.read() for sample in metric.samples)
+    return {
+        sample.name
+        + "{"
+        + ",".join(f'{k}="{v}"' for k, v in sample.labels.items())
+        + "}": sample.value
+        for sample in samples
+    }
 
 
 class Agent:
@@ -78,6 +91,7 @@ class Agent:
         self._leak_tests = LeakTests(alarms, self._view.bell)
         attacher = Attacher(known, wireguard, outlets, alarms, self._leak_tests)
         tracked = Pods(attacher, alarms, self._outbox, self._leak_tests)
+        self._metrics = Metrics(tracked.members, self._leak_tests)
         self._loop = Loop(self._view, host, tracked, self._reporter, self._leak_tests.report, "n1")
         stop = threading.Event()
         listener = threading.Thread(target=alarms.run, args=(stop,))
@@ -105,6 +119,11 @@ class Agent:
         """Make the leak tests that are due."""
         with self.world.node.entered():
             self._leak_tests.test_due()
+
+    def metrics(self) -> dict[str, float]:
+        """Return what Prometheus would read."""
+        with self.world.node.entered():
+            return as_text(self._metrics)
 
     def end(self) -> None:
         """End the agent, as SIGTERM does."""

@@ -1,0 +1,203 @@
+"""The node agent's metrics, read from the kernel and from the last leak tests."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from pyroute2 import IPRoute, NetlinkError
+
+from piavpn import metrics
+from piavpn.api import names
+from piavpn.net import netns, nft
+from piavpn.net.nft import Counter
+from piavpn.node import guard, hostfilter, leaktests, lock, outlet, sandbox
+from piavpn.node.model import Role
+from piavpn.node.pods import Member
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_SERVICE, _GATEWAY = ("namespace", "service"), ("vpn",)
+_FILTERS = {
+    "bridge": (guard.TABLE,),
+    "host": (hostfilter.TABLE,),
+    "cluster_link": outlet.TABLES,
+}
+"""The node's own filters, by what they are around."""
+
+
+class Metrics:
+    """Reads them all. The calling thread is in the node's namespace."""
+
+    def __init__(self, members: Callable[[], Iterable[Member]], tests: leaktests.LeakTests) -> None:
+        self._members = members
+        self._leak_tests = tests
+
+    def read(self) -> Iterator[Metric]:
+        """Return them. What the kernel does not tell, such as of a pod that ends, is left out."""
+        members = _one_of_each(self._members())
+        services = [member for member in members if member.pod.role is Role.SERVICE]
+        gateways = [member for member in members if member.pod.role is Role.GATEWAY]
+        yield from _confined(services, gateways)
+        yield from self._tests(services)
+        yield from _drops_of_services(services)
+        yield from _drops_of_gateways(gateways)
+        yield from _drops_of_the_node()
+
+    def _tests(self, services: Iterable[Member]) -> Iterator[Metric]:
+        runs = metrics.counter("leak_test_runs", "Leak tests of the pod.", (*_SERVICE, "result"))
+        passed = metrics.gauge(
+            "leak_test_passed", "Whether in the last leak test nothing got out.", _SERVICE
+        )
+        leaked = metrics.gauge(
+            "leak_test_leaks", "Ways by which something got out in the last leak test.", _SERVICE
+        )
+        at = metrics.gauge(
+            "leak_test_timestamp_seconds", "When the last leak test began.", _SERVICE
+        )
+        filtered = metrics.gauge(
+            "leak_test_raw_frames_dropped",
+            "Whether the filter on the node's side dropped the last leak test's raw frames.",
+            _SERVICE,
+        )
+        for member in services:
+            if member.sandbox is None:
+                continue
+            labels = _labels(member)
+            for result, count in self._leak_tests.tally(member.sandbox).by_result().items():
+                runs.add_metric([*labels, result], count)
+            verdict = self._leak_tests.verdict(member.sandbox)
+            if verdict is None:
+                continue
+            passed.add_metric(labels, verdict.passed)
+            leaked.add_metric(labels, len(verdict.leaks))
+            at.add_metric(labels, verdict.at)
+            if verdict.raw_stopped is not None:
+                filtered.add_metric(labels, verdict.raw_stopped)
+        yield from (runs, passed, leaked, at, filtered)
+
+
+def _one_of_each(members: Iterable[Member]) -> list[Member]:
+    """Return one pod of each owner: an attached one where there is one, and the youngest."""
+    found: dict[tuple[str, ...], Member] = {}
+    for member in members:
+        known = found.get(key := (member.pod.role, *_labels(member)))
+        if known is None or member.attached or not known.attached:
+            found[key] = member
+    return list(found.values())
+
+
+def _labels(member: Member) -> list[str]:
+    owner = member.pod.owner
+    return [owner.name] if owner.namespace is None else [owner.namespace, owner.name]
+
+
+def _confined(services: list[Member], gateways: list[Member]) -> Iterator[GaugeMetricFamily]:
+    pods = metrics.gauge(
+        "confined_pods", "Pods of the node that are attached and locked.", ["role"]
+    )
+    for role, members in ((Role.SERVICE, services), (Role.GATEWAY, gateways)):
+        pods.add_metric([role], sum(member.attached for member in members))
+    service = metrics.gauge(
+        "pod_confined", "Whether the app's pod is attached and locked.", _SERVICE
+    )
+    for member in services:
+        service.add_metric(_labels(member), member.attached)
+    gateway = metrics.gauge(
+        "gateway_confined", "Whether the gateway's pod is attached and locked.", _GATEWAY
+    )
+    for member in gateways:
+        gateway.add_metric(_labels(member), member.attached)
+    yield from (pods, service, gateway)
+
+
+class _Drops:
+    """Counters of packets and bytes, by the reason for which they were dropped."""
+
+    def __init__(self, name: str, what: str, labels: tuple[str, ...]) -> None:
+        self.families = tuple(
+            metrics.counter(f"{name}_{unit}", f"{unit.capitalize()} {what}.", (*labels, "reason"))
+            for unit in ("packets", "bytes")
+        )
+
+    def add(self, labels: list[str], counters: Mapping[str, Counter], prefix: str) -> None:
+        """Add those counters whose names begin with `prefix`."""
+        packets, size = self.families
+        for name, counter in counters.items():
+            if name.startswith(prefix):
+                packets.add_metric([*labels, name.removeprefix(prefix)], counter.packets)
+                size.add_metric([*labels, name.removeprefix(prefix)], counter.bytes)
+
+
+def _drops_of_services(services: Iterable[Member]) -> Iterator[Metric]:
+    dropped = _Drops("dropped", "of the app that its lock has dropped", _SERVICE)
+    probes = _Drops("probe", "of gate and leak test that the app's lock has dropped", _SERVICE)
+    for member in services:
+        counters = _inside(member, lambda: nft.counters(lock.TABLE)) or {}
+        dropped.add(_labels(member), counters, lock.DROPPED)
+        probes.add(_labels(member), counters, lock.PROBES)
+    yield from (*dropped.families, *probes.families)
+
+
+def _drops_of_gateways(gateways: Iterable[Member]) -> Iterator[Metric]:
+    dropped = _Drops("gateway_dropped", "that the gateway's lock has dropped", _GATEWAY)
+    links = (
+        metrics.counter(
+            "tunnel_receive_bytes", "Bytes received through the tunnel.", (*_GATEWAY, "link")
+        ),
+        metrics.counter(
+            "tunnel_transmit_bytes", "Bytes sent through the tunnel.", (*_GATEWAY, "link")
+        ),
+    )
+    for member in gateways:
+        counters = _inside(member, lambda: nft.counters(lock.TABLE)) or {}
+        dropped.add(_labels(member), counters, lock.DROPPED)
+        for link, counts in (_inside(member, _tunnel_bytes) or {}).items():
+            for family, count in zip(links, counts, strict=True):
+                family.add_metric([*_labels(member), link], count)
+    yield from (*dropped.families, *links)
+
+
+def _drops_of_the_node() -> Iterator[CounterMetricFamily]:
+    dropped = _Drops("node_dropped", "that a filter of the node has dropped", ("filter",))
+    try:
+        found = nft.all_counters([table for tables in _FILTERS.values() for table in tables])
+    except nft.NftError as error:
+        log.warning("the node's counters cannot be read: %s", error)
+        return
+    for name, tables in _FILTERS.items():
+        for table in tables:
+            dropped.add([name], found.get(table, {}), lock.DROPPED)
+    yield from dropped.families
+
+
+def _tunnel_bytes() -> dict[str, tuple[int, int]]:
+    """Return bytes received and sent by each WireGuard link of our namespace."""
+    with IPRoute() as kernel:
+        stats = {
+            link.get_attr("IFLA_IFNAME"): link.get_attr("IFLA_STATS64")
+            for link in kernel.get_links()
+        }
+    return {
+        name: (stats[name]["rx_bytes"], stats[name]["tx_bytes"])
+        for name in names.TUNNEL_LINKS
+        if name in stats
+    }
+
+
+def _inside(member: Member, read: Callable[[], T]) -> T | None:
+    """Read in the pod's namespace; None where there is none, or nothing to read in it."""
+    if member.sandbox is None or not member.attached:
+        return None
+    try:
+        with sandbox.pinned(member.sandbox) as fd, netns.entered(fd):
+            return read()
+    except sandbox.SandboxGoneError:
+        return None
+    except (nft.NftError, NetlinkError, OSError) as error:
+        log.warning("pod %s cannot be read: %s", member.pod.name, error)
+        return None
