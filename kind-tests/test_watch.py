@@ -35,8 +35,12 @@ def tunnel() -> Iterator[probes.Tunnel]:
     [
         (("nft", "delete", "table", "inet", "piavpn_lock"), "the lock is gone"),
         (("ip", "rule", "del", "pref", "50"), "routes or routing rules were changed"),
+        (
+            ("sh", "-c", "ip route add default dev eth0 table 77; ip rule add pref 10 lookup 77"),
+            "a route to 0.0.0.0/0 was added on eth0 in table 77",
+        ),
     ],
-    ids=["lock", "rule"],
+    ids=["lock", "rule", "another table"],
 )
 def test_an_app_that_is_tampered_with_is_cut_off_and_replaced(
     tunnel: probes.Tunnel, pia: client.Client, damage: tuple[str, ...], told: str

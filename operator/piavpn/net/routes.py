@@ -20,7 +20,6 @@ __all__ = ["Owner", "Route", "Rule"]
 
 _ONLINK = 4
 _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_NOWHERE = 0, 253, 255
-_KERNEL = 2
 _TYPES = {"unicast": 1, "unreachable": 7}
 _LOOK_UP, _UNREACHABLE = 1, 7
 _ALWAYS_THERE = {Rule(0, 255), Rule(32766, MAIN_TABLE), Rule(32767, 253)}
@@ -71,20 +70,18 @@ def owned(owner: Owner) -> tuple[frozenset[Route], frozenset[Rule]]:
 
 
 def others(*known: Owner) -> tuple[frozenset[Route], frozenset[Rule]]:
-    """Return the routes of all tables, and the rules, that are neither `known` owners' nor usual.
+    """Return the routes of all tables, and the rules, that are not `known` owners'.
 
-    Usual are the rules that every namespace has, and what the kernel adds for a link's address: a
-    route that only says it is the kernel's is not. Only routes that packets can take are told. Of
-    one with several next hops neither link nor next hop is told.
+    Without the rules that every namespace has, and without what no packet leaves by. The kernel's
+    own routes are among them: anybody can say that a route is the kernel's. Of one with several
+    next hops neither link nor next hop is told.
     """
     with IPRoute() as kernel:
         links = _links(kernel)
         routes = frozenset(
             _read_route(item, links)
             for item in kernel.get_routes(family=socket.AF_INET)
-            if item["type"] == _TYPES["unicast"]
-            and item["proto"] not in known
-            and not _is_of_an_address(item)
+            if item["type"] == _TYPES["unicast"] and item["proto"] not in known
         )
         rules = {
             _read_rule(item)
@@ -131,11 +128,6 @@ def remove_rules(unwanted: Iterable[Rule]) -> None:
             except NetlinkError as error:
                 if error.code != errno.ENOENT:
                     raise
-
-
-def _is_of_an_address(item: Any) -> bool:  # noqa: ANN401 - pyroute2 has no types
-    by_link_alone = item["dst_len"] > 0 and item.get_attr("RTA_GATEWAY") is None
-    return bool(item["proto"] == _KERNEL and by_link_alone and item.get_attr("RTA_OIF"))
 
 
 def _place(route: Route) -> tuple[ipaddress.IPv4Network, int, int]:

@@ -131,6 +131,7 @@ def test_a_gateway_is_repaired_at_any_time(
             "a route to 128.0.0.0/1 was added on several links",
         ),
         ("ip route add 203.0.113.0/24 dev eth0", "a route to 203.0.113.0/24 was added on eth0"),
+        ("ip addr add 128.0.0.1/1 dev eth0", "a route to 128.0.0.0/1 was added on eth0"),
         ("ip rule add pref 10 lookup 4096", "a routing rule for table 4096 was added"),
         ("ip route del default", "routes or routing rules were changed"),
         ("ip rule del pref 50", "routes or routing rules were changed"),
