@@ -214,6 +214,32 @@ def test_the_old_vpn_gives_the_address_of_a_moved_app_away_only_when_its_pod_is_
     assert app.service_condition("Accepted", "other") == ("True", "Accepted")
 
 
+def test_two_apps_swap_their_addresses(app: World) -> None:
+    def address_of(name: str) -> str:
+        found: str = app.api.get(kube.VPN_SERVICE_CONTAINERS, name, "media")["status"]["address"]
+        return found
+
+    def make_pods_again() -> None:
+        for name in ("web", "other"):
+            if f"{name}-0" not in app.names_of(kube.PODS):
+                app.run_pod(name, "media")
+
+    app.service("other")
+    app.pass_over("home")
+    make_pods_again()
+    assert (address_of("web"), address_of("other")) == ("10.100.0.10", "10.100.0.11")
+    app.service("web", ip="10.100.0.11")
+    app.service("other", ip="10.100.0.10")
+    held = []
+    while not held or held[-1] != ("10.100.0.11", "10.100.0.10"):
+        app.pass_over("home")
+        held.append((address_of("web"), address_of("other")))
+        make_pods_again()
+        assert len(held) < 10, held
+    # One steps aside, the other takes its place: never are both at one address.
+    assert all(web != other for web, other in held)
+
+
 # Deletions
 
 
