@@ -87,6 +87,23 @@ REFUSED = [
         vpn(renewal={"window": {"start": "01:00", "end": "03:00", "timeZone": "my home"}}),
         "must be the name of a time zone",
     ),
+    (vpn(dedicatedIpSecretRef={"name": "DIP"}), "must be the name of a Secret"),
+    (
+        vpn(
+            dedicatedIpSecretRef={"name": "dip"},
+            endpoints={"wireguardServers": [{"cn": "mine", "address": "198.18.9.1"}]},
+        ),
+        "must not stand beside endpoints.wireguardServers",
+    ),
+    (
+        vpn(endpoints={"wireguardServers": [{"cn": "mine", "address": "my.example"}]}),
+        "must be an IPv4 address",
+    ),
+    (
+        vpn(endpoints={"wireguardServers": [{"cn": c, "address": "198.18.9.1"} for c in "ab"]}),
+        "must not name an address twice",
+    ),
+    (vpn(endpoints={"dedicatedIPURL": "http://pia.example"}), "must be an https:// address"),
     (vpn(endpoints={"tokenURL": "http://pia.example/token"}), "must be an https:// address"),
     (vpn(endpoints={"serverListURL": "pia.example"}), "must be an https:// address"),
     (vpn(endpoints={"serverListURL": "https://"}), "must be an https:// address"),

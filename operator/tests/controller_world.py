@@ -24,6 +24,7 @@ from pia_server import Reply
 
 from piavpn import kube
 from piavpn.controller import (
+    dedicatedips,
     errands,
     keptlists,
     leases,
@@ -115,8 +116,9 @@ class World:
         self._queue = queue.DueQueue()
         wake_all = functools.partial(self._queue.add, reconciler.HOUSEKEEPING)
         self.leases = leases.Leases(cluster, NAMESPACE, wake_all)
-        runner = errands.Errands(cluster, SETTINGS, lists, self._queue.add)
-        self._observer = Observer(cluster, SETTINGS, lists, self.leases)
+        dedicated = dedicatedips.DedicatedIps()
+        runner = errands.Errands(cluster, SETTINGS, lists, dedicated, self._queue.add)
+        self._observer = Observer(cluster, SETTINGS, lists, dedicated, self.leases)
         self.loop = reconciler.Reconciler(cluster, NAMESPACE, self._observer, self._queue, runner)
         self._runner = runner
         self._stop = threading.Event()

@@ -26,8 +26,11 @@ PIA_VPN = {
         "endpoints": {
             "tokenURL": "https://198.18.0.2/token",
             "serverListURL": "https://198.18.0.2/servers",
+            "dedicatedIPURL": "https://198.18.0.2/dip",
             "publicCABundle": "-----BEGIN CERTIFICATE-----",
+            "wireguardServers": [{"cn": "mine", "address": "198.18.9.9", "port": 1338}],
         },
+        "dedicatedIpSecretRef": {"name": "pia-dip", "key": "dip"},
         "renewal": {
             "interval": "168h",
             "gracePeriod": "30m",
@@ -108,8 +111,11 @@ def test_a_pia_vpn_is_read_field_by_field() -> None:
             endpoints=types.Endpoints(
                 token_url="https://198.18.0.2/token",
                 server_list_url="https://198.18.0.2/servers",
+                dedicated_ip_url="https://198.18.0.2/dip",
                 public_ca_bundle="-----BEGIN CERTIFICATE-----",
+                wireguard_servers=(types.WireguardServer("mine", IPv4Address("198.18.9.9"), 1338),),
             ),
+            dedicated_ip_secret_ref=types.DedicatedIpSecretRef("pia-dip", "dip"),
             renewal=types.RenewalSpec(
                 interval=timedelta(days=7),
                 grace_period=timedelta(minutes=30),
@@ -201,6 +207,8 @@ def test_a_spec_with_the_required_fields_alone_takes_the_defaults() -> None:
         "endpoints": {
             "tokenURL": "https://www.privateinternetaccess.com/api/client/v2/token",
             "serverListURL": "https://serverlist.piaservers.net/vpninfo/servers/v6",
+            "dedicatedIPURL": "https://www.privateinternetaccess.com/api/client/v2/dedicated_ip",
+            "wireguardServers": [],
         },
         "renewal": {"interval": "720h", "gracePeriod": "1h"},
     }

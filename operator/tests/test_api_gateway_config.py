@@ -49,6 +49,7 @@ def test_the_document_reads_as_a_person_would_write_it() -> None:
             "publicKey": "b3VyIHB1YmxpYyBrZXkgaGFzIDMyIGJ5dGVzIHRvby4=",
             "time": "2026-12-23T03:17:00Z",
         },
+        "dedicatedIP": False,
         "graceSeconds": 1800,
     }
 
@@ -75,7 +76,7 @@ def test_servers_stay_in_the_order_in_which_to_try_them() -> None:
 
 def test_a_document_of_before_renewals_still_reads_and_asks_for_none() -> None:
     document = json.loads(CONFIG.to_json())
-    del document["renewal"], document["graceSeconds"]
+    del document["renewal"], document["graceSeconds"], document["dedicatedIP"]
     read = gateway_config.GatewayConfig.from_json(json.dumps(document))
     assert read == dataclasses.replace(CONFIG, renewal=None, grace_seconds=3600)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from controller_samples import ACCOUNT, CONFIG, NOW, SETTINGS, ZURICH_401, vpn
 
+from piavpn.api import types
 from piavpn.controller import build_gateway
 
 METADATA = {
@@ -165,6 +166,7 @@ def test_the_config_map_holds_all_that_the_gateway_is_told_and_no_secret() -> No
             {"region": "swiss", "cn": "zurich402", "address": "198.18.1.2", "port": 1337},
         ],
         "locations": ["swiss"],
+        "dedicatedIP": False,
         "graceSeconds": 3600,
     }
 
@@ -189,3 +191,28 @@ def test_the_mounts_are_refreshed_when_servers_or_token_change_and_only_then() -
     assert build_gateway.session_inputs(other_servers, ACCOUNT) != inputs
     assert build_gateway.session_inputs(CONFIG, new_token) != inputs
     assert build_gateway.session_inputs(CONFIG, None) != inputs
+
+
+def test_a_dedicated_ip_s_token_is_mounted_beside_the_account_s() -> None:
+    ref = types.DedicatedIpSecretRef("pia-dip", "dip")
+    dedicated = dataclasses.replace(
+        vpn(), spec=dataclasses.replace(vpn().spec, dedicated_ip_secret_ref=ref)
+    )
+    built = build_gateway.stateful_set(dedicated, SETTINGS)
+    volumes = {v["name"]: v for v in built["spec"]["template"]["spec"]["volumes"]}
+    assert volumes["account"]["projected"]["sources"] == [
+        {
+            "secret": {
+                "name": "piavpn-account-pia-credentials",
+                "optional": True,
+                "items": [{"key": "token", "path": "token"}],
+            }
+        },
+        {
+            "secret": {
+                "name": "pia-dip",
+                "optional": True,
+                "items": [{"key": "dip", "path": "dedicated-ip"}],
+            }
+        },
+    ]

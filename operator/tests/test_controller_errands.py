@@ -24,7 +24,7 @@ from pia_server import Call, Reply
 
 from piavpn import kube
 from piavpn.api import types
-from piavpn.controller import accounts, errands, keptlists, model, serverlists
+from piavpn.controller import accounts, dedicatedips, errands, keptlists, model, serverlists
 
 HERE = ipaddress.IPv4Address(pia_server.HOST)
 ACCOUNT = "piavpn-account-pia-credentials"
@@ -260,7 +260,8 @@ def log_in(api: kube_server.Api, vpn: types.PiaVpn, account: model.Account | Non
     """Run one login that was decided on when `account` was what the Secret held."""
     woken = threading.Event()
     lists = fresh(api)
-    runner = errands.Errands(api.cluster(), SETTINGS, lists, lambda *_: woken.set())
+    dedicated = dedicatedips.DedicatedIps()
+    runner = errands.Errands(api.cluster(), SETTINGS, lists, dedicated, lambda *_: woken.set())
     seen = controller_samples.seen(vpn=vpn, account=account)
     runner.start(vpn, seen, model.Errands(login=True))
     eventually(woken.is_set)

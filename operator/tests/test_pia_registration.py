@@ -97,6 +97,26 @@ def test_a_registration_says_all_that_the_tunnel_needs(certificate: Path) -> Non
     assert server.names_asked_for == [CN]
 
 
+def test_a_dedicated_ip_registers_with_its_own_token_and_not_in_the_address(
+    certificate: Path,
+) -> None:
+    with pia_server.serving(certificate, OK) as server:
+        at = ipaddress.IPv4Address(pia_server.HOST)
+        registration.add_key(
+            gateway_config.Server("dedicated-nl", CN, at, server.port),
+            token="DIP0123",
+            public_key=OUR_KEY,
+            ca_bundle=AUTHORITY.pem,
+            proxy=None,
+            dedicated_ip=True,
+        )
+
+    (call,) = server.calls
+    assert urllib.parse.parse_qs(call.target.partition("?")[2]) == {"pubkey": [OUR_KEY]}
+    scheme, _, user = call.headers["authorization"].partition(" ")
+    assert (scheme, base64.b64decode(user)) == ("Basic", b"dedicated_ip_DIP0123:127.0.0.1")
+
+
 def test_addresses_may_have_a_prefix_length(certificate: Path) -> None:
     reply = changed(peer_ip="10.5.157.46/17", server_vip="10.5.128.1/32")
     with pia_server.serving(certificate, reply) as server:

@@ -51,6 +51,8 @@ class GatewayConfig:
     locations: tuple[str, ...] = ()
     """The region ids that a session may be in; empty for any."""
     ca_bundle: str | None = None
+    dedicated_ip: bool = codec.field("dedicatedIP", default=False)
+    """Whether the server is a dedicated IP, which takes a token of its own."""
     renewal: Renewal | None = None
     grace_seconds: int = DEFAULT_GRACE_SECONDS
     """How long connections may stay on a renewed session's old server before they are cut."""

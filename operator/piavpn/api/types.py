@@ -17,6 +17,7 @@ from piavpn.api import codec, conditions, names
 
 TOKEN_URL = "https://www.privateinternetaccess.com/api/client/v2/token"  # noqa: S105 - an address
 SERVER_LIST_URL = "https://serverlist.piaservers.net/vpninfo/servers/v6"
+DEDICATED_IP_URL = "https://www.privateinternetaccess.com/api/client/v2/dedicated_ip"
 AUTO_LOCATION = "auto"
 
 
@@ -35,6 +36,14 @@ class CredentialsSecretRef:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class DedicatedIpSecretRef:
+    """The Secret with the token of a dedicated IP, in the operator's namespace."""
+
+    name: str
+    key: str = "token"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class NetworkSpec:
     """What may be said about the VPN's own network."""
 
@@ -43,14 +52,25 @@ class NetworkSpec:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class WireguardServer:
+    """A WireGuard server that is used instead of those of PIA's list."""
+
+    cn: str
+    address: ipaddress.IPv4Address
+    port: int = 1337
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Endpoints:
     """Where PIA is, and what vouches for it. Absent PEM fields mean the built-in ones."""
 
     token_url: str = codec.field("tokenURL", default=TOKEN_URL)
     server_list_url: str = codec.field("serverListURL", default=SERVER_LIST_URL)
+    dedicated_ip_url: str = codec.field("dedicatedIPURL", default=DEDICATED_IP_URL)
     server_list_public_key: str | None = None
     ca_bundle: str | None = None
     public_ca_bundle: str | None = codec.field("publicCABundle", default=None)
+    wireguard_servers: tuple[WireguardServer, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,6 +102,7 @@ class PiaVpnSpec:
     network: NetworkSpec = NetworkSpec()
     endpoints: Endpoints = Endpoints()
     renewal: RenewalSpec = RenewalSpec()
+    dedicated_ip_secret_ref: DedicatedIpSecretRef | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

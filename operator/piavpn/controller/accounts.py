@@ -51,6 +51,21 @@ def read_credentials(
     )
 
 
+def read_dedicated_token(
+    ref: types.DedicatedIpSecretRef, namespace: str, secret: model.Object | None
+) -> str | model.CredentialsProblem:
+    """Return the token of a dedicated IP, or what is wrong with its Secret."""
+    token = _decoded(secret).get(ref.key, "").strip() if secret is not None else ""
+    if token:
+        return token
+    missing = f"has no {ref.key}" if secret is not None else "is not there"
+    return model.CredentialsProblem(
+        Reason.DEDICATED_IP_TOKEN_NOT_FOUND,
+        f"Secret {ref.name} in namespace {namespace} {missing}: create it with kubectl create "
+        f"secret generic {ref.name} -n {namespace} --from-literal={ref.key}=...",
+    )
+
+
 def read(secret: model.Object | None) -> model.Account | None:
     """Return the account as its Secret has it."""
     if secret is None:

@@ -35,6 +35,10 @@ def decide(seen: model.Observed) -> tuple[model.Verdict, bool]:
 def _token_rejected(seen: model.Observed, account: model.Account) -> bool:
     """Tell whether the gateway's servers refuse this token, and another login is due."""
     assert seen.vpn is not None  # noqa: S101 - the caller looked
+    if seen.dedicated.rejected is not None and seen.dedicated.rejected == account.token_time:
+        return seen.now - account.token_time >= RELOGIN_AFTER
+    if seen.vpn.spec.dedicated_ip_secret_ref is not None:
+        return False  # its servers are shown another token
     registered = conditions.find(seen.vpn.status.conditions, PiaVpnCondition.REGISTERED)
     if registered is None or registered.reason != errors.TokenRejected.reason:
         return False

@@ -102,7 +102,7 @@ def _pod_spec(vpn: types.PiaVpn, image: str) -> model.Object:
         ],
         "volumes": [
             {"name": "config", "configMap": {"name": names.gateway_name(vpn.name)}},
-            {"name": "account", "secret": _token_alone(vpn)},
+            {"name": "account", **_tokens(vpn)},
             {
                 "name": "wireguard",
                 "hostPath": {
@@ -126,13 +126,19 @@ def _where_the_apps_are(vpn: types.PiaVpn) -> model.Object:
     return {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
 
 
-def _token_alone(vpn: types.PiaVpn) -> model.Object:
-    """Return the Secret's volume: the token only, and none yet is fine."""
-    return {
-        "secretName": vpn.spec.credentials_secret_ref.account_name,
-        "optional": True,
-        "items": [{"key": "token", "path": "token"}],
-    }
+def _tokens(vpn: types.PiaVpn) -> model.Object:
+    """Return the volume's source: the account's token only, and none yet is fine.
+
+    A dedicated IP's token stands beside it.
+    """
+    account = vpn.spec.credentials_secret_ref.account_name
+    token = {"optional": True, "items": [{"key": "token", "path": "token"}]}
+    ref = vpn.spec.dedicated_ip_secret_ref
+    if ref is None:
+        return {"secret": {"secretName": account, **token}}
+    dedicated = {"optional": True, "items": [{"key": ref.key, "path": "dedicated-ip"}]}
+    sources = [{"secret": {"name": account, **token}}, {"secret": {"name": ref.name, **dedicated}}]
+    return {"projected": {"sources": sources}}
 
 
 def _probe(path: str, *, period: int, failures: int) -> model.Object:

@@ -99,6 +99,9 @@ def _accepted(seen: model.Observed, chosen: object) -> model.Verdict:
         return chosen
     if isinstance(seen.credentials, model.CredentialsProblem):
         return model.Verdict(Status.FALSE, seen.credentials.reason, seen.credentials.message)
+    if isinstance(seen.dedicated_token, model.CredentialsProblem):
+        problem = seen.dedicated_token
+        return model.Verdict(Status.FALSE, problem.reason, problem.message)
     if seen.vpn is not None and (wrong := renewal.problem(seen.vpn.spec.renewal)):
         return wrong
     return model.Verdict(Status.TRUE, Reason.ACCEPTED)
@@ -118,9 +121,10 @@ def _gateway(
         network=net,
         cluster_domain=seen.settings.cluster_domain,
         servers=choice.servers,
-        locations=servers.regions(vpn.spec),
+        locations=choice.regions,
         ca_bundle=vpn.spec.endpoints.ca_bundle,
         renewal=renewal.decide(vpn, before.renewal if before is not None else None, seen.now),
+        dedicated_ip=vpn.spec.dedicated_ip_secret_ref is not None,
         grace_seconds=int(vpn.spec.renewal.grace_period.total_seconds()),
     )
 
@@ -199,10 +203,10 @@ def _requeue(seen: model.Observed, *, waits_for_pods: bool) -> float:
 
     What is overdue is under way, and wakes a pass when it ends; or it waits for a change.
     """
-    failures = [f for f in (seen.server_list.failure, _failure_of(seen.account)) if f is not None]
-    due = [failure.retry_time for failure in failures]
-    if seen.server_list.refresh_time is not None:
-        due.append(seen.server_list.refresh_time)
+    failures = (seen.server_list.failure, seen.dedicated.failure, _failure_of(seen.account))
+    due = [failure.retry_time for failure in failures if failure is not None]
+    refreshes = (seen.server_list.refresh_time, seen.dedicated.refresh_time)
+    due += [refresh for refresh in refreshes if refresh is not None]
     waits = [(moment - seen.now).total_seconds() for moment in due]
     longest = _PODS_SECONDS if waits_for_pods else RESYNC_SECONDS
     return min([longest, *(wait for wait in waits if wait > 0)])

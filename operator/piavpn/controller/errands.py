@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 from piavpn import kube
 from piavpn.api import names, types
-from piavpn.controller import accounts, model, serverlists, settings
+from piavpn.controller import accounts, dedicatedips, model, serverlists, settings
 from piavpn.pia import errors, login
 
 log = logging.getLogger(__name__)
@@ -37,11 +37,13 @@ class Errands:
         cluster: kube.Cluster,
         operator: settings.Settings,
         lists: serverlists.ServerLists,
+        dedicated: dedicatedips.DedicatedIps,
         wake: Callable[[str, float], None],
     ) -> None:
         self._cluster = cluster
         self._settings = operator
         self._lists = lists
+        self._dedicated = dedicated
         self._wake = wake
         self._pool = futures.ThreadPoolExecutor(_WORKERS, thread_name_prefix="errand")
         self._lock = threading.Lock()
@@ -64,6 +66,10 @@ class Errands:
             self._once(key, vpn.name, lambda: self._lists.refresh(endpoints, measure=measure))
         elif wanted.measure:
             self._once(("list", endpoints), vpn.name, lambda: self._lists.measure(endpoints))
+
+        if wanted.look_up and isinstance(seen.dedicated_token, str):
+            dip = seen.dedicated_token
+            self._once(("dedicated", endpoints, dip), vpn.name, lambda: self._look_up(vpn, dip))
 
     def close(self) -> None:
         """Start nothing more; what is under way ends with the process."""
@@ -125,6 +131,16 @@ class Errands:
             return
         log.info("PiaVpn %s: logged in to PIA", vpn.name)
         self._record(name, accounts.after_login(credentials, _now()), token)
+
+    def _look_up(self, vpn: types.PiaVpn, dedicated_token: str) -> None:
+        name = vpn.spec.credentials_secret_ref.account_name
+        secret = self._cluster.get(kube.SECRETS, name, self._settings.namespace)
+        account, token = accounts.read(secret), accounts.read_token(secret)
+        if account is None or not token:
+            return  # a login has failed since the decision
+        self._dedicated.refresh(
+            vpn.spec.endpoints, dedicated_token, token=token, issued=account.token_time
+        )
 
     def _others(self, name: str) -> list[model.Object]:
         """Return the accounts' Secrets but for this one."""

@@ -14,6 +14,7 @@ import kopf
 
 from piavpn import kube
 from piavpn.controller import (
+    dedicatedips,
     errands,
     handlers,
     keptlists,
@@ -60,10 +61,11 @@ def _own_image(cluster: kube.Cluster) -> str:
 async def _serve(cluster: kube.Cluster, operator: own_settings.Settings) -> None:
     queue = queues.DueQueue()
     lists = serverlists.ServerLists(keptlists.KeptLists(cluster, operator.namespace))
-    runner = errands.Errands(cluster, operator, lists, queue.add)
+    dedicated = dedicatedips.DedicatedIps()
+    runner = errands.Errands(cluster, operator, lists, dedicated, queue.add)
     wake_all = functools.partial(queue.add, reconciler.HOUSEKEEPING)
     agents = leases.Leases(cluster, operator.namespace, wake_all)
-    observer = observe.Observer(cluster, operator, lists, agents)
+    observer = observe.Observer(cluster, operator, lists, dedicated, agents)
     loop = reconciler.Reconciler(cluster, operator.namespace, observer, queue, runner)
     stop, stopped = threading.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -10,7 +10,7 @@ from typing import Any
 
 from piavpn.api import conditions, gateway_config, types
 from piavpn.controller import settings
-from piavpn.pia import serverlist
+from piavpn.pia import dedicated, serverlist
 
 Object = dict[str, Any]
 ServiceKey = tuple[str, str]
@@ -77,6 +77,17 @@ class ServerListState:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class DedicatedState:
+    """What PIA said of a dedicated IP, or why there is no newer word."""
+
+    found: dedicated.DedicatedIp | None = None
+    failure: Failure | None = None
+    refresh_time: datetime | None = None
+    rejected: datetime | None = None
+    """When the account's token was issued that PIA rejected at this question."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Silence:
     """That a node's agent is not heard of."""
 
@@ -113,6 +124,9 @@ class Observed:
     credentials: Credentials | CredentialsProblem | None = None
     account: Account | None = None
     server_list: ServerListState = ServerListState()
+    dedicated_token: str | CredentialsProblem | None = dataclasses.field(default=None, repr=False)
+    """That of the dedicated IP, where `spec` names one, or what is wrong with its Secret."""
+    dedicated: DedicatedState = DedicatedState()
     gateway_pod: Object | None = None
     gateway_config: gateway_config.GatewayConfig | None = None
     port_forwarding: bool = False
@@ -162,6 +176,8 @@ class Errands:
     login: bool = False
     fetch_list: bool = False
     measure: bool = False
+    look_up: bool = False
+    """Where the dedicated IP is."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -13,11 +13,13 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from piavpn import kube
 from piavpn.api import codec, names, types
 from piavpn.controller import (
     accounts,
+    dedicatedips,
     keptlists,
     leases,
     mirror,
@@ -43,11 +45,13 @@ class Observer:
         cluster: kube.Cluster,
         operator: settings.Settings,
         lists: serverlists.ServerLists,
+        dedicated: dedicatedips.DedicatedIps,
         agents: leases.Leases,
     ) -> None:
         self._cluster = cluster
         self._settings = operator
         self._lists = lists
+        self._dedicated = dedicated
         self._agents = agents
         self._cidrs: tuple[ipaddress.IPv4Network, ...] = ()
         self._nodes: tuple[ipaddress.IPv4Address, ...] = ()
@@ -178,6 +182,7 @@ class Observer:
                 dataclasses.replace(each, server_list=self._lists.state(each.vpn.spec.endpoints))
                 for each in related
             ),
+            **self._dedicated_ip(vpn.spec),
             held=gateways.held_without({vpn.name, *(other.name for other in seen.other_vpns)}),
         )
 
@@ -189,6 +194,18 @@ class Observer:
         self._nodes = tuple(sorted(set(_internal_addresses(nodes))))
         self._cidrs = self._settings.cluster_cidrs or self._discovered_cidrs(nodes)
         self._cluster_until = time.monotonic() + _CLUSTER_SECONDS
+
+    def _dedicated_ip(self, spec: types.PiaVpnSpec) -> dict[str, Any]:
+        """Return the fields of what is seen that are about the dedicated IP."""
+        ref, namespace = spec.dedicated_ip_secret_ref, self._settings.namespace
+        if ref is None:
+            return {}
+        secret = self._cluster.get(kube.SECRETS, ref.name, namespace)
+        token = accounts.read_dedicated_token(ref, namespace, secret)
+        if not isinstance(token, str):
+            return {"dedicated_token": token}
+        state = self._dedicated.state(spec.endpoints, token)
+        return {"dedicated_token": token, "dedicated": state}
 
     def _discovered_cidrs(self, nodes: list[model.Object]) -> tuple[ipaddress.IPv4Network, ...]:
         """Return the ranges of pods and of Services; nothing unless both are to be found."""

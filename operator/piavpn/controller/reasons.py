@@ -17,6 +17,7 @@ class Reason(StrEnum):
     CLUSTER_CIDRS_UNKNOWN = "ClusterCIDRsUnknown"
     SUBNET_OVERLAPS = "SubnetOverlaps"
     NO_FREE_SUBNET = "NoFreeSubnet"
+    DEDICATED_IP_TOKEN_NOT_FOUND = "DedicatedIPTokenNotFound"  # noqa: S105 - no secret
     UNKNOWN_TIME_ZONE = "UnknownTimeZone"
     # Accepted, of a VpnServiceContainer
     VPN_NOT_FOUND = "VpnNotFound"
@@ -35,6 +36,9 @@ class Reason(StrEnum):
     KEPT_LIST = "KeptList"
     FETCHING_LIST = "FetchingList"
     MEASURING = "Measuring"
+    LOOKING_UP = "LookingUp"
+    DEDICATED_IP_EXPIRED = "DedicatedIPExpired"
+    DEDICATED_IP_INVALID = "DedicatedIPInvalid"
     UNKNOWN_LOCATION = "UnknownLocation"
     NO_SERVER_ANSWERED = "NoServerAnswered"
     NO_SERVER_LISTED = "NoServerListed"

@@ -9,8 +9,11 @@ from piavpn.api.conditions import PiaVpnCondition, Status, find
 from piavpn.controller import assignment, model
 from piavpn.controller.reasons import Reason
 from piavpn.pia import locations, serverlist
+from piavpn.pia.serverlist import DEFAULT_PORT
 
 MEASURED_SHOWN = 10
+CUSTOM_REGION = "custom"
+"""What stands for the region of servers that `spec` names: no id of PIA's."""
 _Servers = tuple[gateway_config.Server, ...]
 
 
@@ -22,6 +25,8 @@ class Choice:
     servers: _Servers
     """In the order in which to try them; no other tunnel of the account has one of them."""
     errands: model.Errands
+    regions: tuple[str, ...]
+    """Where a session may be; empty for anywhere."""
     waits_for: frozenset[str] = frozenset()
     """Other PiaVpns that have servers which are to be this one's."""
 
@@ -31,29 +36,103 @@ def decide(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
 
     Without news of servers the gateway keeps those that it has.
     """
+    if vpn.spec.dedicated_ip_secret_ref is not None:
+        return _dedicated(seen)
+    if vpn.spec.endpoints.wireguard_servers:
+        return _custom(seen, vpn)
+    return _listed_by_pia(seen, vpn)
+
+
+def _listed_by_pia(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
     known, spec = seen.server_list, vpn.spec
-    errands = _errands(seen, spec)
+    errands, regions = _errands(seen, spec), _regions_of(spec)
     if known.servers is None:
         unknown = model.Verdict(Status.UNKNOWN, Reason.FETCHING_LIST)
-        return _keeping(seen, _failed(known.failure) if known.failure else unknown, errands)
+        verdict = _failed(known.failure) if known.failure else unknown
+        return Choice(verdict, _kept(seen), errands, regions)
     if errands.measure:
-        return _keeping(seen, model.Verdict(Status.UNKNOWN, Reason.MEASURING), errands)
+        verdict = model.Verdict(Status.UNKNOWN, Reason.MEASURING)
+        return Choice(verdict, _kept(seen), errands, regions)
     tunnels = 1 + len(seen.siblings)
     found = _candidates(spec, known, tunnels, port_forwarding=seen.port_forwarding)
     if not found.servers:
         verdict = _with_age(known, _found(known.servers, spec, found, ()))
-        return _keeping(seen, verdict, errands)
-    share = assignment.share(_mine(seen, vpn, found.servers), _others(seen))
-    by_address = {server.address: server for server in found.servers}
-    servers = tuple(by_address[address] for address in share.addresses)
+        return Choice(verdict, _kept(seen), errands, regions)
+    servers, share = _share(seen, vpn, found.servers)
     verdict = _found(known.servers, spec, found, servers) if servers else _in_use(found, share)
-    return Choice(_with_age(known, verdict), servers, errands, share.held_by)
+    return Choice(_with_age(known, verdict), servers, errands, regions, share.held_by)
+
+
+def _custom(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
+    wanted = _custom_servers(vpn.spec)
+    servers, share = _share(seen, vpn, wanted)
+    message = f"{len(servers)} of the {len(wanted)} in spec.endpoints.wireguardServers"
+    verdict = model.Verdict(Status.TRUE, Reason.SERVERS_FOUND, message)
+    if not servers:
+        verdict = _in_use(locations.Candidates(wanted, (), ()), share)
+    return Choice(verdict, servers, model.Errands(), (CUSTOM_REGION,), share.held_by)
+
+
+def _custom_servers(spec: types.PiaVpnSpec) -> _Servers:
+    return tuple(
+        gateway_config.Server(CUSTOM_REGION, server.cn, server.address, server.port)
+        for server in spec.endpoints.wireguard_servers
+    )
+
+
+def _dedicated(seen: model.Observed) -> Choice:
+    """Return the one server of a dedicated IP: nobody else's, and no other is taken for it."""
+    known, errands = seen.dedicated, _look_up(seen)
+    found = known.found
+    if found is not None and found.address is not None:
+        region = f"dedicated-{found.region}"
+        server = gateway_config.Server(region, found.cn, found.address, DEFAULT_PORT)
+        until = f", until {codec.format_time(found.expires)}" if found.expires else ""
+        message = f"dedicated IP {found.address} at {found.cn} in {found.region}{until}"
+        verdict = model.Verdict(Status.TRUE, Reason.SERVERS_FOUND, message)
+        return Choice(verdict, (server,), errands, (region,))
+    kept = _kept(seen)
+    regions = tuple(dict.fromkeys(server.region for server in kept))
+    return Choice(_dedicated_trouble(known), kept, errands, regions)
+
+
+def _dedicated_trouble(known: model.DedicatedState) -> model.Verdict:
+    if known.found is not None and known.found.status == "expired":
+        message = "the dedicated IP has expired: renew it at PIA, or remove dedicatedIpSecretRef"
+        return model.Verdict(Status.FALSE, Reason.DEDICATED_IP_EXPIRED, message)
+    if known.found is not None:
+        message = (
+            f"PIA says of the dedicated IP's token: {known.found.status[:32]}: correct it in the "
+            "Secret of spec.dedicatedIpSecretRef"
+        )
+        return model.Verdict(Status.FALSE, Reason.DEDICATED_IP_INVALID, message)
+    if known.failure is not None:
+        return _failed(known.failure)
+    return model.Verdict(Status.UNKNOWN, Reason.LOOKING_UP)
+
+
+def _look_up(seen: model.Observed) -> model.Errands:
+    known, account = seen.dedicated, seen.account
+    due = known.refresh_time is None or seen.now >= known.refresh_time
+    failure_over = known.failure is None or seen.now >= known.failure.retry_time
+    able = account is not None and account.has_token
+    return model.Errands(look_up=due and failure_over and able)
+
+
+def _share(
+    seen: model.Observed, vpn: types.PiaVpn, wanted: _Servers
+) -> tuple[_Servers, assignment.Share]:
+    """Return those of the servers that may be used now, and how they were shared."""
+    share = assignment.share(_mine(seen, vpn, wanted), _others(seen))
+    by_address = {server.address: server for server in wanted}
+    return tuple(by_address[address] for address in share.addresses), share
 
 
 def measured(seen: model.Observed, spec: types.PiaVpnSpec) -> tuple[types.MeasuredRegion, ...]:
     """Return the nearest regions as `status.servers` shows them; none unless `auto` asks."""
     known = seen.server_list
-    if spec.server_location != types.AUTO_LOCATION or known.servers is None:
+    fixed = spec.dedicated_ip_secret_ref is not None or spec.endpoints.wireguard_servers
+    if spec.server_location != types.AUTO_LOCATION or known.servers is None or fixed:
         return ()
     ranked = locations.ranked(
         known.servers, known.latencies or {}, port_forwarding=seen.port_forwarding
@@ -64,8 +143,7 @@ def measured(seen: model.Observed, spec: types.PiaVpnSpec) -> tuple[types.Measur
     )
 
 
-def regions(spec: types.PiaVpnSpec) -> tuple[str, ...]:
-    """Return the ids of the regions that a session may be in; empty for any."""
+def _regions_of(spec: types.PiaVpnSpec) -> tuple[str, ...]:
     if spec.server_location == types.AUTO_LOCATION:
         return ()
     return tuple(dict.fromkeys((spec.server_location, *spec.fallback_locations)))
@@ -95,11 +173,11 @@ def _candidates(
     )
 
 
-def _keeping(seen: model.Observed, verdict: model.Verdict, errands: model.Errands) -> Choice:
+def _kept(seen: model.Observed) -> _Servers:
     """Return the servers that the gateway has, but for those that another tunnel ends at."""
     held = seen.gateway_config.servers if seen.gateway_config is not None else ()
     taken = {other.session for other in _others(seen)}
-    return Choice(verdict, tuple(s for s in held if s.address not in taken), errands)
+    return tuple(server for server in held if server.address not in taken)
 
 
 def _mine(seen: model.Observed, vpn: types.PiaVpn, found: _Servers) -> assignment.Party:
@@ -125,8 +203,10 @@ def _takes_part(sibling: model.Sibling) -> bool:
 def _party(sibling: model.Sibling, tunnels: int) -> assignment.Party:
     vpn, known, config = sibling.vpn, sibling.server_list, sibling.config
     held = config.servers if config is not None else ()
-    wanted = held
-    if known.servers is not None:
+    wanted = _custom_servers(vpn.spec) or held
+    if vpn.spec.dedicated_ip_secret_ref is not None:
+        wanted = held
+    elif known.servers is not None and not vpn.spec.endpoints.wireguard_servers:
         found = _candidates(vpn.spec, known, tunnels, port_forwarding=sibling.port_forwarding)
         wanted = found.servers or held
     return assignment.Party(

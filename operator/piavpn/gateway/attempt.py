@@ -66,6 +66,7 @@ def _registered(step: decide.Register, slot: Slot) -> Session:
     answer = registration.add_key(
         step.server,
         token=step.token,
+        dedicated_ip=step.config.dedicated_ip,
         public_key=keys.public,
         ca_bundle=step.config.ca_bundle,
         proxy=(str(step.config.network.host_address), names.PROXY_PORT),

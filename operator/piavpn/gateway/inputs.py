@@ -19,6 +19,8 @@ class Files:
 
     config: pathlib.Path = pathlib.Path("/etc/piavpn/gateway", gateway_config.KEY)
     token: pathlib.Path = pathlib.Path("/etc/piavpn/account/token")
+    dedicated_ip: pathlib.Path = pathlib.Path("/etc/piavpn/account/dedicated-ip")
+    """The token of a dedicated IP, where the tunnel ends at one."""
     resolv_conf: pathlib.Path = pathlib.Path("/etc/resolv.conf")
     state: pathlib.Path = pathlib.Path("/run/piavpn")
     """A directory in memory that lives as long as the pod."""
@@ -45,7 +47,7 @@ def read_config(file: pathlib.Path) -> gateway_config.GatewayConfig:
 
 
 def read_token(file: pathlib.Path) -> str | None:
-    """Return the account's token; None while there is none that can be read."""
+    """Return a token; None while there is none that can be read."""
     try:
         return file.read_text(encoding="utf-8").strip() or None
     except (OSError, ValueError):

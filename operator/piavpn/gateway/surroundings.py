@@ -26,8 +26,13 @@ class Observer:
             missing=self._missing(),
             config=config,
             config_problem=problem,
-            token=inputs.read_token(self._files.token),
+            token=self._token(config),
         )
+
+    def _token(self, config: gateway_config.GatewayConfig | None) -> str | None:
+        """Return the token to register with."""
+        dedicated = config is not None and config.dedicated_ip
+        return inputs.read_token(self._files.dedicated_ip if dedicated else self._files.token)
 
     def _missing(self) -> tuple[str, ...]:
         links = tunnel.absent_links()

@@ -109,15 +109,17 @@ def exchange(
         connection.close()
 
 
-def public(
+def public(  # noqa: PLR0913 - what a request may need
     url: str,
     *,
     form: Mapping[str, str] | None = None,
+    document: object = None,
+    headers: Mapping[str, str] | None = None,
     ca_bundle: str | None,
     timeout: float,
     limit: int = DEFAULT_LIMIT,
 ) -> Response:
-    """Get the URL from one of PIA's web hosts, or post a form to it.
+    """Get the URL from one of PIA's web hosts, or post a form or a JSON document to it.
 
     The answer is PIA's own, of whatever status.
 
@@ -129,7 +131,7 @@ def public(
     try:
         response = exchange(
             peer,
-            _get(target) if form is None else _post(target, form),
+            _request(target, form, document, headers or {}),
             context=tls.public_context(ca_bundle),
             timeout=timeout,
             limit=limit,
@@ -204,13 +206,16 @@ def _trouble(response: Response) -> str | None:
     return None
 
 
-def _get(target: str) -> Request:
-    return Request("GET", target)
-
-
-def _post(target: str, form: Mapping[str, str]) -> Request:
-    body = urllib.parse.urlencode(form).encode("ascii")
-    return Request("POST", target, body, {"Content-Type": "application/x-www-form-urlencoded"})
+def _request(
+    target: str, form: Mapping[str, str] | None, document: object, headers: Mapping[str, str]
+) -> Request:
+    if form is not None:
+        body, kind = urllib.parse.urlencode(form), "application/x-www-form-urlencoded"
+    elif document is not None:
+        body, kind = json.dumps(document), "application/json"
+    else:
+        return Request("GET", target, headers=headers)
+    return Request("POST", target, body.encode("ascii"), {"Content-Type": kind, **headers})
 
 
 def _split(url: str) -> tuple[Peer, str]:

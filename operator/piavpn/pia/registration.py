@@ -1,7 +1,8 @@
 """Make a WireGuard server know our key (`addKey`), and learn what the tunnel needs.
 
 Source: pia-foss/manual-connections connect_to_wireguard_with_token.sh. A server keeps one key for
-each account: a second registration there ends the first tunnel.
+each account: a second registration there ends the first tunnel. A dedicated IP's server takes the
+dedicated IP's own token, as a password's user name.
 """
 
 from __future__ import annotations
@@ -46,9 +47,12 @@ def add_key(  # noqa: PLR0913 - what addKey needs to be told
     public_key: str,
     ca_bundle: str | None,
     proxy: tuple[str, int] | None,
+    dedicated_ip: bool = False,
     timeout: float = 10.0,
 ) -> Registration:
     """Register `public_key` (base64) at the server; `timeout` is in seconds for the whole call.
+
+    `token` is the account's, or that of the `dedicated_ip`.
 
     Raises:
         TokenRejected: the server wants a token of a new login; other servers will, too.
@@ -56,8 +60,7 @@ def add_key(  # noqa: PLR0913 - what addKey needs to be told
         PiaError: as `https.exchange`, or BadResponse for any other answer; try the next.
     """
     peer = https.Peer(server.cn, server.port, str(server.address), proxy)
-    query = urllib.parse.urlencode({"pt": token, "pubkey": public_key})
-    request = https.Request("GET", f"/addKey?{query}")
+    request = _request(server, token, public_key, dedicated_ip=dedicated_ip)
     try:
         response = https.exchange(
             peer, request, context=tls.pia_context(ca_bundle), timeout=timeout
@@ -71,6 +74,17 @@ def add_key(  # noqa: PLR0913 - what addKey needs to be told
         raise errors.BadResponse(
             f"{peer} registered the key and left out, or garbled, what the tunnel needs"
         ) from error
+
+
+def _request(
+    server: gateway_config.Server, token: str, public_key: str, *, dedicated_ip: bool
+) -> https.Request:
+    if not dedicated_ip:
+        query = urllib.parse.urlencode({"pt": token, "pubkey": public_key})
+        return https.Request("GET", f"/addKey?{query}")
+    user = base64.b64encode(f"dedicated_ip_{token}:{server.address}".encode()).decode()
+    query = urllib.parse.urlencode({"pubkey": public_key})
+    return https.Request("GET", f"/addKey?{query}", headers={"Authorization": f"Basic {user}"})
 
 
 def _accepted(peer: https.Peer, response: https.Response, public_key: str) -> dict[str, Any]:
