@@ -32,6 +32,11 @@ component: .venv/ready ## The parts in real network namespaces; needs root.
 kind: .venv/ready ## The promises, on a real cluster.
 	kind-tests/run
 
+.PHONY: test-live
+test-live: .venv/ready ## Opt-in: PIA itself, with PIA_USERNAME and PIA_PASSWORD of yours; no part of test.
+	@: "$${PIA_USERNAME:?name your PIA account}" "$${PIA_PASSWORD:?and its password}"
+	$(PYTHON) -m pytest -q live-tests
+
 .PHONY: bench
 bench: .venv/ready ## Measure starts, outages, throughput and memory on the kind cluster.
 	kind-tests/bench/run

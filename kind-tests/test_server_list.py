@@ -94,6 +94,43 @@ def test_auto_says_how_far_it_found_the_regions() -> None:
     assert not {"panama", "liechtenstein"} & set(measured), "their servers stand elsewhere"
 
 
+def test_a_tunnel_ends_at_a_dedicated_ip_and_its_token_is_nowhere_to_be_read(
+    pia: client.Client,
+) -> None:
+    token = manifests.dedicated_ip_token(VPN)
+    made = vpn()
+    made["spec"]["dedicatedIpSecretRef"] = {"name": token["metadata"]["name"]}
+    try:
+        kubectl.apply(token, made)
+        kubectl.wait_for("piavpn", VPN, "Ready")
+
+        assert session()["serverAddress"] == "198.18.13.1"
+        peers = pia.state().servers["frankfurt401"].peers
+        assert [p.account for p in peers if p.public_key == session()["publicKey"]] == [
+            "dedicated_ip_DIP20261123"
+        ]
+        everything = [
+            kubectl.run("get", "piavpn,configmaps,pods,events,statefulsets", "-A", "-o", "yaml"),
+            kubectl.run("logs", "-n", manifests.SYSTEM, "deployment/piavpn-operator"),
+            kubectl.run("logs", "-n", manifests.SYSTEM, f"piavpn-gateway-{VPN}-0"),
+        ]
+        assert not any("DIP2026" in text for text in everything)
+    finally:
+        kubectl.delete(token)
+
+
+def test_a_dedicated_ip_that_has_expired_is_told(pia: client.Client) -> None:
+    token = manifests.dedicated_ip_token(VPN)
+    made = vpn(fresh="expired")
+    made["spec"]["dedicatedIpSecretRef"] = {"name": token["metadata"]["name"]}
+    with pia.failing({"dedicatedIP": "expired"}):
+        try:
+            kubectl.apply(token, made)
+            kubectl.wait_for_reason("piavpn", VPN, "ServersKnown", "DedicatedIPExpired")
+        finally:
+            kubectl.delete(token)
+
+
 def session() -> kubectl.Object:
     found: kubectl.Object = (kubectl.get("piavpn", VPN) or {})["status"]["session"]
     return found

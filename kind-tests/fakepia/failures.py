@@ -35,6 +35,13 @@ class ServerList(enum.StrEnum):
     MISSING_REGION = "missing_region"
 
 
+class DedicatedIp(enum.StrEnum):
+    """What PIA says of every dedicated IP."""
+
+    EXPIRED = "expired"
+    INVALID = "invalid"
+
+
 class AddKey(enum.StrEnum):
     """What registrations at a server meet."""
 
@@ -76,6 +83,7 @@ class Failures:
     retry_after: int | None = None
     server_list: ServerList | None = None
     missing_region: str | None = None
+    dedicated_ip: DedicatedIp | None = None
     add_key: Mapping[str, AddKey] = field(default_factory=dict)
     servers: Mapping[str, Server] = field(default_factory=dict)
     port_forward: Mapping[str, PortForward] = field(default_factory=dict)
@@ -99,7 +107,7 @@ def parse(document: Mapping[str, Any]) -> Failures:
     Raises:
         InvalidFailureError: it holds a name or a value that there is not.
     """
-    known = {"login", "retryAfterSeconds", "list", "addKey", "server", "portForward"}
+    known = {"login", "retryAfterSeconds", "list", "dedicatedIP", "addKey", "server", "portForward"}
     for name in document.keys() - known:
         raise InvalidFailureError(f"no failure is called {name!r}; there are {sorted(known)}")
     server_list, missing_region = _server_list(document.get("list"))
@@ -108,6 +116,7 @@ def parse(document: Mapping[str, Any]) -> Failures:
         retry_after=_seconds(document.get("retryAfterSeconds")),
         server_list=server_list,
         missing_region=missing_region,
+        dedicated_ip=_choice(DedicatedIp, document.get("dedicatedIP")),
         add_key=_by_server(AddKey, document.get("addKey")),
         servers=_by_server(Server, document.get("server")),
         port_forward=_by_server(PortForward, document.get("portForward")),

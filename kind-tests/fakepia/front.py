@@ -9,7 +9,7 @@ import urllib.parse
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from fakepia import accounts, failures, serverlist, web, world
+from fakepia import accounts, dedicated, failures, serverlist, web, world
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ class Front:
                 return self._log_in(request)
             case "POST", "/api/client/v2/expire_token":
                 return self._expire_token(request)
+            case "POST", "/api/client/v2/dedicated_ip":
+                return self._dedicated_ips(request)
             case "GET", "/vpninfo/servers/v6":
                 return self._server_list(request)
             case _:
@@ -70,6 +72,14 @@ class Front:
             return _access_denied()
         _log.info("token expired from %s", request.client)
         return web.json_reply({"status": "success"})
+
+    def _dedicated_ips(self, request: web.Request) -> web.Reply:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme != "Token" or self._accounts.owner(token.strip()) is None:
+            return _access_denied()
+        asked = json.loads(request.body)["tokens"]
+        now, failing = dt.datetime.now(dt.UTC), self._switchboard.current
+        return web.json_reply([dedicated.listed(one, failing, now) for one in asked])
 
     def _server_list(self, request: web.Request) -> web.Reply | None:
         failing = self._switchboard.current

@@ -32,6 +32,7 @@ class Identity:
         return {
             "tokenURL": f"https://{world.FRONT}/api/client/v2/token",
             "serverListURL": f"https://{world.FRONT}/vpninfo/servers/v6",
+            "dedicatedIPURL": f"https://{world.FRONT}/api/client/v2/dedicated_ip",
             "serverListPublicKey": _public_pem(self.list_key),
             "caBundle": _certificate_pem(self.servers.certificate),
             "publicCABundle": _certificate_pem(self.public.certificate),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from fakepia import accounts, failures, namespaces, tls, web, wireguard, world
+from fakepia import accounts, dedicated, failures, namespaces, tls, web, wireguard, world
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +111,9 @@ class VpnServer:
                 return web.server_error(), failing
             case failures.AddKey.LOGIN_FAILED as failing:
                 return self._login_failed(), failing
-        account = self._accounts.owner(request.query.get("pt", ""))
+        account = self._accounts.owner(request.query.get("pt", "")) or dedicated.holder(
+            request.headers.get("authorization", ""), self.server
+        )
         if account is None:
             return self._login_failed(), failures.AddKey.LOGIN_FAILED
         public_key = request.query.get("pubkey", "")

@@ -14,6 +14,7 @@ Object = dict[str, Any]
 SYSTEM = "piavpn-system"
 API_VERSION = "piavpn.dev/v1alpha1"
 USERNAME, PASSWORD = "p1234567", "correct horse"
+DEDICATED_IP_TOKEN = "DIP20261123"
 
 
 def namespace(name: str) -> Object:
@@ -28,6 +29,16 @@ def credentials(name: str, *, username: str = USERNAME, password: str = PASSWORD
         "kind": "Secret",
         "metadata": {"name": name, "namespace": SYSTEM},
         "stringData": {"username": username, "password": password},
+    }
+
+
+def dedicated_ip_token(name: str) -> Object:
+    """Return a Secret with the token of the stand-in's dedicated IP."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": f"{name}-dedicated-ip", "namespace": SYSTEM},
+        "stringData": {"token": DEDICATED_IP_TOKEN},
     }
 
 

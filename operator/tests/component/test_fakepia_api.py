@@ -93,6 +93,32 @@ def test_an_expired_token_is_no_good_any_more(computer: Computer) -> None:
     assert refused.json() == {"status": "ERROR", "message": "Login failed!"}
 
 
+def dedicated_ip(computer: Computer, token: str) -> dict[str, object]:
+    answer = computer.website(
+        "/api/client/v2/dedicated_ip",
+        *("--header", f"Authorization: Token {token}"),
+        *("--data", '{"tokens": ["DIP20261123"]}'),
+    )
+    (only,) = json.loads(answer.body)
+    return dict(only)
+
+
+def test_a_dedicated_ip_is_at_one_server_and_registers_there_by_its_own_token(
+    pia: FakePia, computer: Computer
+) -> None:
+    told = dedicated_ip(computer, computer.token())
+    assert (told["status"], told["ip"], told["cn"]) == ("active", "198.18.13.1", "frankfurt401")
+    for user, status in (("dedicated_ip_DIP20261123", "OK"), ("dedicated_ip_DIP1", "ERROR")):
+        answer = computer.curl(
+            *("--get", "--cacert", "servers.pem", "--user", f"{user}:198.18.13.1"),
+            *("--connect-to", "frankfurt401::198.18.13.1:"),
+            *("--data-urlencode", f"pubkey={PUBLIC_KEY}", "https://frankfurt401:1337/addKey"),
+        )
+        assert answer.json()["status"] == status
+    pia.control.fail({"dedicatedIP": "expired"})
+    assert dedicated_ip(computer, computer.token())["status"] == "expired"
+
+
 def test_the_list_is_one_line_of_json_and_its_signature(pia: FakePia, computer: Computer) -> None:
     body, empty, *signature = computer.website(LIST).body.split("\n")
     assert empty == ""
