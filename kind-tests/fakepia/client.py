@@ -23,6 +23,7 @@ class Endpoints:
     """What a client of PIA has to be told to use the stand-in; the bundles and key are PEM."""
 
     token_url: str
+    status_url: str
     server_list_url: str
     server_list_public_key: str
     ca_bundle: str
@@ -126,6 +127,7 @@ class Client:
         told = self.call("GET", "/endpoints")
         return Endpoints(
             token_url=told["tokenURL"],
+            status_url=told["statusURL"],
             server_list_url=told["serverListURL"],
             server_list_public_key=told["serverListPublicKey"],
             ca_bundle=told["caBundle"],

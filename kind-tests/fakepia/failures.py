@@ -54,9 +54,13 @@ class AddKey(enum.StrEnum):
 
 
 class Server(enum.StrEnum):
-    """What happened to a server. DEAD drops every packet to and from it, silently."""
+    """What happened to a server.
+
+    DEAD drops every packet to and from it, silently. ISOLATED lets it answer, and reach nobody.
+    """
 
     DEAD = "dead"
+    ISOLATED = "isolated"
 
 
 class PortForward(enum.StrEnum):
@@ -96,9 +100,9 @@ class Failures:
         """Give what calls of the port forwarding API of `server` meet."""
         return self.port_forward.get(server.cn, self.port_forward.get(EVERY))
 
-    def is_dead(self, server: world.Server) -> bool:
-        """Tell whether `server` drops everything."""
-        return EVERY in self.servers or server.cn in self.servers
+    def server_at(self, server: world.Server) -> Server | None:
+        """Give what happened to `server`."""
+        return self.servers.get(server.cn, self.servers.get(EVERY))
 
 
 def parse(document: Mapping[str, Any]) -> Failures:

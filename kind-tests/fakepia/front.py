@@ -36,6 +36,8 @@ class Front:
                 return self._expire_token(request)
             case "POST", "/api/client/v2/dedicated_ip":
                 return self._dedicated_ips(request)
+            case "GET", "/api/client/status":
+                return _status(request)
             case "GET", "/vpninfo/servers/v6":
                 return self._server_list(request)
             case _:
@@ -98,6 +100,12 @@ class Front:
             genuine = serverlist.signature(body + b" ", self._list_key)
             return web.Reply(200, body + b"\n\n" + genuine, "text/plain")
         return web.Reply(200, serverlist.signed(body, self._list_key), "text/plain")
+
+
+def _status(request: web.Request) -> web.Reply:
+    """Tell a client its address, and whether it is one of a server's: it comes by a tunnel then."""
+    ours = any(str(server.address) == request.client for server in world.SERVERS)
+    return web.json_reply({"connected": ours, "ip": request.client})
 
 
 def credentials(request: web.Request) -> dict[str, str]:

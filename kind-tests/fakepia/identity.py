@@ -31,6 +31,7 @@ class Identity:
         """Give what a client has to be told, under the names of PiaVpn's `spec.endpoints`."""
         return {
             "tokenURL": f"https://{world.FRONT}/api/client/v2/token",
+            "statusURL": f"https://{world.FRONT}/api/client/status",
             "serverListURL": f"https://{world.FRONT}/vpninfo/servers/v6",
             "dedicatedIPURL": f"https://{world.FRONT}/api/client/v2/dedicated_ip",
             "serverListPublicKey": _public_pem(self.list_key),

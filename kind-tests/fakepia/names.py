@@ -25,6 +25,7 @@ ADVERTISERS = dns.name.from_text("ads.test.")
 """The domain that PIA's filtering resolver answers 0.0.0.0 for."""
 
 _UPSTREAM_SECONDS = 3.0
+_CACHED_SECONDS = 300
 
 _HOSTS = {
     "www.example.test.": world.WHOAMI,
@@ -42,6 +43,8 @@ def authoritative_answer(query: bytes, client: str) -> bytes | None:
     response.flags |= dns.flags.AA
     question = message.question[0]
     name = question.name.to_text().lower()
+    # The same name has another answer by another way, so that it must not be cached.
+    ttl = 0 if name == WHOAMI_NAME else _CACHED_SECONDS
     if name == WHOAMI_NAME:
         records = {dns.rdatatype.A: client, dns.rdatatype.TXT: f'"{client}"'}
     elif name in _HOSTS:
@@ -50,9 +53,8 @@ def authoritative_answer(query: bytes, client: str) -> bytes | None:
         response.set_rcode(dns.rcode.NXDOMAIN)
         records = {}
     if question.rdtype in records:
-        # No caching: the same name has another answer by another way.
         text = records[question.rdtype]
-        response.answer.append(dns.rrset.from_text(question.name, 0, "IN", question.rdtype, text))
+        response.answer.append(dns.rrset.from_text(question.name, ttl, "IN", question.rdtype, text))
     return response.to_wire()
 
 

@@ -44,6 +44,7 @@ table inet fakepia {{
     flags dynamic,timeout; timeout {MEMORY_SECONDS}s; size 65535
   }}
   set dead {{ type ipv4_addr; }}
+  set isolated {{ type ipv4_addr; }}
   set refusing {{ type ipv4_addr; }}
 
   # After conntrack, which has put fragments together.
@@ -64,6 +65,7 @@ table inet fakepia {{
     type filter hook forward priority filter; policy drop;
     ip saddr @dead drop
     ip daddr @dead drop
+    ip saddr @isolated ct direction original drop
     ip daddr @refusing tcp dport {world.API_PORT} reject with tcp reset
     oifname "{SITES}" accept
     iifname "{SITES}" ct direction reply accept
@@ -74,9 +76,14 @@ table inet fakepia {{
 """
 
 
-def blocked(dead: Iterable[world.Server], refusing: Iterable[world.Server]) -> str:
-    """Give the change that makes exactly `dead` and `refusing` so."""
-    return _refill("dead", dead) + _refill("refusing", refusing)
+def blocked(
+    dead: Iterable[world.Server],
+    isolated: Iterable[world.Server],
+    refusing: Iterable[world.Server],
+) -> str:
+    """Give the change that makes exactly these servers so."""
+    changes = {"dead": dead, "isolated": isolated, "refusing": refusing}
+    return "".join(_refill(name, servers) for name, servers in changes.items())
 
 
 def forget_leaks() -> str:

@@ -112,13 +112,15 @@ class Stage:
         return VpnSite(server, names.Resolver(namespace), forwarding)
 
     def _block(self, failing: failures.Failures) -> None:
-        dead = [server for server in world.SERVERS if failing.is_dead(server)]
+        struck = {server: failing.server_at(server) for server in world.SERVERS}
+        dead = [one for one, fate in struck.items() if fate is failures.Server.DEAD]
+        isolated = [one for one, fate in struck.items() if fate is failures.Server.ISOLATED]
         refusing = [
             server
             for server in world.SERVERS
             if failing.add_key_at(server) is failures.AddKey.REFUSE
         ]
-        self.router.block(dead, refusing)
+        self.router.block(dead, isolated, refusing)
 
 
 def _now() -> dt.datetime:

@@ -71,9 +71,14 @@ class Router:
         )
         return site
 
-    def block(self, dead: Iterable[world.Server], refusing: Iterable[world.Server]) -> None:
-        """Make exactly these servers silent (`dead`) or without an API (`refusing`)."""
-        self._nft(rules.blocked(dead, refusing))
+    def block(
+        self,
+        dead: Iterable[world.Server],
+        isolated: Iterable[world.Server],
+        refusing: Iterable[world.Server],
+    ) -> None:
+        """Make exactly these servers silent, without a way out, or without an API (`refusing`)."""
+        self._nft(rules.blocked(dead, isolated, refusing))
 
     def remove(self) -> None:
         """Take down what was set up here; the sites end with the process."""

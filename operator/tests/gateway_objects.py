@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from datetime import UTC, datetime
 
@@ -37,4 +38,19 @@ SESSION = Session(
     link="piaw0",
     public_key="b3VyIHB1YmxpYyBrZXkgaGFzIDMyIGJ5dGVzIHRvby4=",
     registered_time=datetime(2026, 11, 23, 4, 0, tzinfo=UTC),
+)
+NEXT_SESSION = dataclasses.replace(
+    SESSION,
+    cn="zurich402",
+    address=ipaddress.IPv4Address("198.18.11.2"),
+    peer_address=ipaddress.IPv4Address("10.5.2.9"),
+    link="piaw1",
+    public_key="YW5vdGhlciBwdWJsaWMga2V5IG9mIG91cnMuLi4uLi4=",
+    registered_time=datetime(2026, 11, 23, 5, 0, tzinfo=UTC),
+)
+FALLBACK_SESSION = dataclasses.replace(
+    SESSION,
+    region="de-frankfurt",
+    cn="frankfurt401",
+    address=ipaddress.IPv4Address("198.18.13.1"),
 )

@@ -27,6 +27,8 @@ CONFIG = gateway_config.GatewayConfig(
         "b3VyIHB1YmxpYyBrZXkgaGFzIDMyIGJ5dGVzIHRvby4=", datetime(2026, 12, 23, 3, 17, tzinfo=UTC)
     ),
     grace_seconds=1800,
+    return_seconds=600,
+    status_url="https://198.18.0.2/status",
 )
 
 
@@ -51,6 +53,8 @@ def test_the_document_reads_as_a_person_would_write_it() -> None:
         },
         "dedicatedIP": False,
         "graceSeconds": 1800,
+        "returnSeconds": 600,
+        "statusURL": "https://198.18.0.2/status",
     }
 
 
@@ -76,9 +80,16 @@ def test_servers_stay_in_the_order_in_which_to_try_them() -> None:
 
 def test_a_document_of_before_renewals_still_reads_and_asks_for_none() -> None:
     document = json.loads(CONFIG.to_json())
-    del document["renewal"], document["graceSeconds"], document["dedicatedIP"]
+    for name in ("renewal", "graceSeconds", "dedicatedIP", "returnSeconds", "statusURL"):
+        del document[name]
     read = gateway_config.GatewayConfig.from_json(json.dumps(document))
-    assert read == dataclasses.replace(CONFIG, renewal=None, grace_seconds=3600)
+    assert read == dataclasses.replace(
+        CONFIG,
+        renewal=None,
+        grace_seconds=3600,
+        return_seconds=1800,
+        status_url="https://www.privateinternetaccess.com/api/client/status",
+    )
 
 
 def test_equal_configs_give_equal_text_so_that_nothing_is_written_twice() -> None:

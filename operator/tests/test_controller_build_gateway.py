@@ -168,6 +168,8 @@ def test_the_config_map_holds_all_that_the_gateway_is_told_and_no_secret() -> No
         "locations": ["swiss"],
         "dedicatedIP": False,
         "graceSeconds": 3600,
+        "returnSeconds": 1800,
+        "statusURL": "https://www.privateinternetaccess.com/api/client/status",
     }
 
 

@@ -1,25 +1,41 @@
-"""What the gateway does next, and what it remembers of how that went."""
+"""What the gateway does next."""
 
 from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import random
+from datetime import UTC, datetime
 
 import pytest
-from gateway_objects import CONFIG, SESSION, A, B, C
+from gateway_objects import CONFIG, FALLBACK_SESSION, NEXT_SESSION, SESSION, A, B, C
 
-from piavpn.api.gateway_config import Server
-from piavpn.gateway import decide, setbacks
-from piavpn.gateway.decide import Adopt, GiveUp, Register, Surroundings, Wait, Watch
+from piavpn.api.gateway_config import Renewal, Server
+from piavpn.gateway import decide
+from piavpn.gateway.decide import (
+    Adopt,
+    Await,
+    GiveUp,
+    Register,
+    Release,
+    Surroundings,
+    TakeBack,
+    Wait,
+    Watch,
+)
+from piavpn.gateway.inquiry import Inquiry
+from piavpn.gateway.kept import Kept
 from piavpn.gateway.memory import Failure, Memory, Rejection
+from piavpn.gateway.moves import Move, Purpose, Returning
+from piavpn.gateway.roles import Candidate, Current, Draining
 from piavpn.gateway.setbacks import Setback
+from piavpn.gateway.slots import SLOTS
 from piavpn.gateway.vitals import Vitals
 
-COMPLETE = Surroundings(missing=(), config=CONFIG, config_problem="", token="token")
+NOW = 100_000.0
+TIME = datetime(2026, 12, 23, 4, 0, tzinfo=UTC)
+COMPLETE = Surroundings(missing=(), config=CONFIG, config_problem="", token="token", time=TIME)
 UNREACHABLE = Failure("Unreachable", "zurich401 (198.18.11.1:1337) cannot be reached")
 REJECTED = Failure("TokenRejected", "zurich401 (198.18.11.1:1337) rejects the account's token")
-NOW = 1000.0
 
 
 def around(**changes: object) -> Surroundings:
@@ -30,15 +46,33 @@ def waits(*servers: Server, until: float) -> dict[ipaddress.IPv4Address, Setback
     return {server.address: Setback(1, until) for server in servers}
 
 
+CURRENT = Current(SESSION, since=0.0)
+FALLEN_BACK = Current(FALLBACK_SESSION, since=0.0)
+DRAINING = Draining(SESSION, since=NOW - 60, until=NOW + 3540)
+SWISS_FIRST = dataclasses.replace(CONFIG, locations=("swiss", "de-frankfurt"))
+RENEWING = dataclasses.replace(CONFIG, renewal=Renewal(SESSION.public_key, TIME))
+TO_RENEW = Move(Purpose.RENEWAL, (B, C))
+LEFT = Kept(current=NEXT_SESSION, draining=SESSION, drain_until=NOW + 60)
+
+
+def at(server: Server, link: int = 0, purpose: Purpose | None = None) -> Candidate:
+    return Candidate(server, SLOTS[link], purpose)
+
+
 STEPS: dict[str, tuple[Surroundings, Memory, decide.Step]] = {
     "with all there it registers at the first server": (
         COMPLETE,
         Memory(),
-        Register(A, CONFIG, "token"),
+        Register(at(A), CONFIG, "token"),
+    ),
+    "while a session is made it waits for that": (
+        COMPLETE,
+        Memory(candidate=at(A)),
+        Await(at(A)),
     ),
     "links come before anything else": (
         around(missing=("the lock of eth0", "piaw0"), config=None, token=None),
-        Memory(kept=SESSION),
+        Memory(kept=LEFT),
         Wait(
             Failure(
                 "WaitingForNode",
@@ -52,31 +86,76 @@ STEPS: dict[str, tuple[Surroundings, Memory, decide.Step]] = {
         Memory(),
         Wait(Failure("ConfigurationUnusable", "it is no JSON")),
     ),
-    "a session of an earlier process is adopted even without token": (
+    "sessions of an earlier process are adopted even without token": (
         around(token=None),
-        Memory(kept=SESSION),
-        Adopt(SESSION),
+        Memory(kept=LEFT),
+        Adopt(LEFT),
     ),
     "a tunnel in a location that is still asked for is kept": (
         around(config=dataclasses.replace(CONFIG, locations=("nl_amsterdam", "swiss"))),
-        Memory(session=SESSION),
-        Watch(SESSION),
+        Memory(current=CURRENT),
+        Watch(CURRENT),
     ),
-    "a tunnel in a location that is no more asked for is given up for one that is": (
+    "a tunnel in a location that is no more asked for moves while it lives": (
         around(config=dataclasses.replace(CONFIG, locations=("de-frankfurt",))),
-        Memory(session=SESSION),
-        GiveUp(
-            SESSION,
-            Failure(
-                "LocationChanged",
-                f"{SESSION.place} is in none of the locations asked for now; moving.",
-            ),
+        Memory(current=CURRENT),
+        Register(
+            at(C, 1, Purpose.LOCATION_CHANGE),
+            dataclasses.replace(CONFIG, locations=("de-frankfurt",)),
+            "token",
         ),
     ),
-    "a tunnel is not given up for a location without servers": (
-        around(config=dataclasses.replace(CONFIG, locations=("atlantis",))),
-        Memory(session=SESSION),
-        Watch(SESSION),
+    "a session whose time has come is renewed on the other slot": (
+        around(config=RENEWING),
+        Memory(current=CURRENT),
+        Register(at(B, 1, Purpose.RENEWAL), RENEWING, "token"),
+    ),
+    "while the next session is made the present one is watched": (
+        around(config=RENEWING),
+        Memory(current=CURRENT, candidate=at(B, 1, Purpose.RENEWAL)),
+        Watch(CURRENT, waiting=TO_RENEW),
+    ),
+    "a renewal that failed waits": (
+        around(config=RENEWING),
+        Memory(current=CURRENT, moving=Setback(1, until=NOW + 1), failure=UNREACHABLE),
+        Watch(CURRENT, waiting=TO_RENEW),
+    ),
+    "a renewal that failed goes to another server the next time": (
+        around(config=RENEWING),
+        Memory(
+            current=CURRENT,
+            moving=Setback(1, until=NOW),
+            setbacks={B.address: Setback(1, NOW)},
+            failure=UNREACHABLE,
+        ),
+        Register(at(C, 1, Purpose.RENEWAL), RENEWING, "token"),
+    ),
+    "a renewal waits for a token": (
+        around(config=RENEWING, token=None),
+        Memory(current=CURRENT),
+        Watch(CURRENT, waiting=TO_RENEW),
+    ),
+    "a renewal waits for a token that is not rejected": (
+        around(config=RENEWING),
+        Memory(current=CURRENT, rejection=Rejection("token", until=NOW + 1)),
+        Watch(CURRENT, waiting=TO_RENEW),
+    ),
+    "a renewal waits for the links": (
+        around(config=RENEWING, missing=("piaw1",)),
+        Memory(current=CURRENT),
+        Watch(CURRENT, waiting=TO_RENEW),
+    ),
+    "a renewal waits until the connections of the last one have left": (
+        around(
+            config=dataclasses.replace(RENEWING, renewal=Renewal(NEXT_SESSION.public_key, TIME))
+        ),
+        Memory(current=Current(NEXT_SESSION), draining=DRAINING),
+        Watch(Current(NEXT_SESSION), DRAINING, waiting=Move(Purpose.RENEWAL, (A, C))),
+    ),
+    "a tunnel in a fallback location returns in the end": (
+        around(config=SWISS_FIRST),
+        Memory(current=FALLEN_BACK, returning=Returning(since=NOW - 1800)),
+        Register(at(A, 1, Purpose.RETURN), SWISS_FIRST, "token"),
     ),
     "without token it waits for the operator's login": (
         around(token=None),
@@ -106,17 +185,17 @@ STEPS: dict[str, tuple[Surroundings, Memory, decide.Step]] = {
     "another token is used at once": (
         around(token="new"),
         Memory(rejection=Rejection("token", until=NOW + 1), failure=REJECTED),
-        Register(A, CONFIG, "new"),
+        Register(at(A), CONFIG, "new"),
     ),
     "a rejected token is tried again in the end": (
         COMPLETE,
         Memory(rejection=Rejection("token", until=NOW), failure=REJECTED),
-        Register(A, CONFIG, "token"),
+        Register(at(A), CONFIG, "token"),
     ),
     "a server that must wait is passed over": (
         COMPLETE,
         Memory(setbacks=waits(A, until=NOW + 1), failure=UNREACHABLE),
-        Register(B, CONFIG, "token"),
+        Register(at(B), CONFIG, "token"),
     ),
     "where all must wait, it waits and tells the last failure": (
         COMPLETE,
@@ -125,17 +204,17 @@ STEPS: dict[str, tuple[Surroundings, Memory, decide.Step]] = {
     ),
     "a living tunnel is watched, whatever else is amiss": (
         around(config=None, config_problem="gone", token=None, missing=("piaw1",)),
-        Memory(session=SESSION),
-        Watch(SESSION),
+        Memory(current=CURRENT),
+        Watch(CURRENT),
     ),
     "a tunnel that misses four pings is still watched": (
         COMPLETE,
-        Memory(session=SESSION, vitals=Vitals(10, misses=4)),
-        Watch(SESSION),
+        Memory(current=Current(SESSION, vitals=Vitals(10, misses=4))),
+        Watch(Current(SESSION, vitals=Vitals(10, misses=4))),
     ),
     "a dead tunnel is given up": (
         COMPLETE,
-        Memory(session=SESSION, vitals=Vitals(10, misses=5)),
+        Memory(current=Current(SESSION, vitals=Vitals(10, misses=5))),
         GiveUp(
             SESSION,
             Failure(
@@ -145,10 +224,86 @@ STEPS: dict[str, tuple[Surroundings, Memory, decide.Step]] = {
             ),
         ),
     ),
+    "a tunnel to a server that forwards nothing is given up": (
+        COMPLETE,
+        Memory(current=Current(SESSION, outside=Inquiry(due=NOW, misses=3))),
+        GiveUp(
+            SESSION,
+            Failure(
+                "NoInternet",
+                "zurich401 (swiss) answers pings and forwards nothing: none of 3 questions to its "
+                "resolver was answered; the gateway registers anew.",
+            ),
+        ),
+    ),
     "a session whose link is gone is given up": (
         around(missing=("piaw0",)),
-        Memory(session=SESSION),
+        Memory(current=CURRENT),
         GiveUp(SESSION, Failure("LinkGone", "The link piaw0 is gone.")),
+    ),
+    "a dead tunnel is given up while the next session is made": (
+        COMPLETE,
+        Memory(
+            current=Current(SESSION, vitals=Vitals(10, misses=5)),
+            candidate=at(B, 1, Purpose.RENEWAL),
+        ),
+        GiveUp(
+            SESSION,
+            Failure(
+                "ServerSilent",
+                "zurich401 (swiss) answered none of 5 pings through the tunnel and sent nothing "
+                "else; the gateway registers anew.",
+            ),
+        ),
+    ),
+    "and then that session is awaited": (
+        COMPLETE,
+        Memory(candidate=at(B, 1, Purpose.RENEWAL)),
+        Await(at(B, 1, Purpose.RENEWAL)),
+    ),
+    "established connections stay on the old session": (
+        COMPLETE,
+        Memory(current=Current(NEXT_SESSION), draining=DRAINING),
+        Watch(Current(NEXT_SESSION), DRAINING),
+    ),
+    "when the grace period is over the old session is released": (
+        COMPLETE,
+        Memory(current=Current(NEXT_SESSION), draining=Draining(SESSION, NOW - 3600, NOW)),
+        Release(SESSION, "the grace period is over"),
+    ),
+    "when its last connection has ended the old session is released": (
+        COMPLETE,
+        Memory(
+            current=Current(NEXT_SESSION),
+            draining=Draining(SESSION, NOW - 10, NOW + 3590, busy=False),
+        ),
+        Release(SESSION, "its last connection has ended"),
+    ),
+    "a connection that was just begun is waited for": (
+        COMPLETE,
+        Memory(
+            current=Current(NEXT_SESSION),
+            draining=Draining(SESSION, NOW - 9, NOW + 3591, busy=False),
+        ),
+        Watch(Current(NEXT_SESSION), Draining(SESSION, NOW - 9, NOW + 3591, busy=False)),
+    ),
+    "an old session that died is released": (
+        COMPLETE,
+        Memory(
+            current=Current(NEXT_SESSION),
+            draining=dataclasses.replace(DRAINING, vitals=Vitals(10, misses=5)),
+        ),
+        Release(SESSION, "its server is silent"),
+    ),
+    "an old session whose link is gone is released": (
+        around(missing=("piaw0",)),
+        Memory(current=Current(NEXT_SESSION), draining=DRAINING),
+        Release(SESSION, "its link is gone"),
+    ),
+    "when the new session dies the old one is taken back": (
+        COMPLETE,
+        Memory(draining=DRAINING),
+        TakeBack(SESSION),
     ),
 }
 
@@ -163,54 +318,7 @@ def test_a_token_is_in_no_representation() -> None:
     secret = "5ecr3t"
     shown = [
         around(token=secret),
-        Register(A, CONFIG, secret),
+        Register(at(A), CONFIG, secret),
         Memory(rejection=Rejection(secret, until=NOW)),
     ]
     assert secret not in repr(shown)
-
-
-def test_all_servers_are_tried_in_order_before_one_is_tried_again() -> None:
-    dice = random.Random(1)
-    memory, tried = Memory(), []
-    for moment in (0.0, 5.0, 10.0):  # by 5.0 the first one's wait of a second is long over
-        step = decide.next_step(COMPLETE, memory, moment)
-        assert isinstance(step, Register)
-        tried.append(step.server)
-        memory = memory.failed(step.server, UNREACHABLE, moment, dice)
-    assert tried == [A, B, C]
-
-
-def test_the_wait_after_failures_doubles_up_to_a_minute_with_jitter() -> None:
-    dice = random.Random(7)
-    known: setbacks.Setbacks = {}
-    for longest in (1, 2, 4, 8, 16, 32, 60, 60, 60):
-        known = setbacks.failed(known, A.address, 100.0, dice)
-        assert longest / 2 <= known[A.address].until - 100.0 <= longest
-
-
-def test_a_settled_session_clears_its_servers_earlier_failures() -> None:
-    earlier = {A.address: Setback(6, 0.0)}
-    memory = Memory(session=SESSION, since=0.0, setbacks=earlier)
-    silent = Failure("ServerSilent", "silent")
-    assert memory.ended(SESSION, silent, 59.0, random.Random(1)).setbacks[A.address].failures == 7
-    assert memory.ended(SESSION, silent, 60.0, random.Random(1)).setbacks[A.address].failures == 1
-
-
-def test_after_a_servers_death_another_one_comes_first() -> None:
-    memory = Memory(session=SESSION, since=0.0)
-    memory = memory.ended(SESSION, Failure("ServerSilent", "silent"), NOW, random.Random(1))
-    assert memory.session is None
-    assert decide.next_step(COMPLETE, memory, NOW + 100) == Register(B, CONFIG, "token")
-
-
-def test_a_proven_session_leaves_no_failure_behind() -> None:
-    memory = Memory(kept=SESSION, failure=REJECTED, rejection=Rejection("token", until=NOW))
-    assert memory.proven(SESSION, received=92, now=NOW) == Memory(
-        session=SESSION, since=NOW, vitals=Vitals(92)
-    )
-
-
-def test_a_rejected_token_is_no_servers_fault() -> None:
-    assert Memory().rejected("token", REJECTED, NOW) == Memory(
-        rejection=Rejection("token", until=NOW + 300), failure=REJECTED
-    )

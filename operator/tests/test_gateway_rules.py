@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 
 from piavpn.gateway import routing, rules
 from piavpn.gateway.slots import SLOTS
@@ -12,13 +13,24 @@ RULESET = """\
 table inet piavpn
 delete table inet piavpn
 table inet piavpn {
-  map current { type ifname : mark; elements = { "vpn0" : 0x100 }; }
+  map current { type ifname : mark; elements = { "vpn0" : 0x100, "lo" : 0x100 }; }
+  map resolvers { type mark . ipv4_addr : ipv4_addr; elements = { \
+0x100 . 192.0.2.53 : 10.0.0.243, 0x100 . 192.0.2.54 : 10.0.0.242 }; }
   map forwarded { type inet_proto . inet_service : ipv4_addr . inet_service; }
   counter dropped_invalid { }
   counter dropped_forward { }
   counter dropped_input { }
   counter dropped_ipv6 { }
   counter dropped_astray { }
+  chain questions {
+    type route hook output priority mangle; policy accept;
+    ip daddr 192.0.2.52/30 ct mark 0 ct mark set oifname map @current
+    ip daddr 192.0.2.52/30 meta mark set ct mark
+  }
+  chain answerers {
+    type nat hook output priority -100; policy accept;
+    ip daddr 192.0.2.52/30 dnat ip to ct mark . ip daddr map @resolvers
+  }
   chain slots {
     type filter hook prerouting priority mangle; policy accept;
     meta nfproto ipv6 iifname != "lo" counter name dropped_ipv6 drop
@@ -59,6 +71,11 @@ table inet piavpn {
     oifname != { "lo", "vpn0", "piaw0", "piaw1" } ct mark & 0xf00 != 0 \
 counter name dropped_astray drop
   }
+  chain leaving {
+    type filter hook postrouting priority filter; policy accept;
+    oifname != { "piaw0", "piaw1" } ct original ip daddr 192.0.2.52/30 \
+counter name dropped_astray drop
+  }
   chain outnat {
     type nat hook postrouting priority srcnat; policy accept;
     oifname { "piaw0", "piaw1" } masquerade
@@ -67,24 +84,55 @@ counter name dropped_astray drop
 """
 
 
+TWO = (ipaddress.IPv4Address("10.0.0.243"), ipaddress.IPv4Address("10.0.0.242"))
+ONE = (ipaddress.IPv4Address("10.0.0.244"),)
+
+
 def test_the_rule_set_of_slot_zero_is_this() -> None:
-    assert rules.ruleset(SLOTS[0]) == RULESET
+    assert rules.ruleset(SLOTS[0], {SLOTS[0]: TWO}) == RULESET
 
 
-def test_another_current_slot_changes_where_new_connections_go_and_nothing_else() -> None:
-    assert rules.ruleset(SLOTS[1]) == RULESET.replace('"vpn0" : 0x100', '"vpn0" : 0x200')
+def test_without_a_session_nobody_answers_questions() -> None:
+    assert "map resolvers { type mark . ipv4_addr : ipv4_addr; }" in rules.ruleset(SLOTS[0], {})
 
 
+def test_a_switch_changes_where_new_connections_and_questions_go_and_nothing_else() -> None:
+    assert (
+        rules.selection(SLOTS[1], {SLOTS[0]: TWO, SLOTS[1]: ONE})
+        == """\
+flush map inet piavpn current
+add element inet piavpn current { "vpn0" : 0x200, "lo" : 0x200 }
+flush map inet piavpn resolvers
+add element inet piavpn resolvers { 0x100 . 192.0.2.53 : 10.0.0.243, \
+0x100 . 192.0.2.54 : 10.0.0.242, 0x200 . 192.0.2.53 : 10.0.0.244, 0x200 . 192.0.2.54 : 10.0.0.244 }
+"""
+    )
+
+
+def test_a_selection_without_sessions_leaves_no_resolver() -> None:
+    assert (
+        rules.selection(SLOTS[0], {})
+        == """\
+flush map inet piavpn current
+add element inet piavpn current { "vpn0" : 0x100, "lo" : 0x100 }
+flush map inet piavpn resolvers
+"""
+    )
+
+
+QUESTIONS = ipaddress.IPv4Network("192.0.2.52/30")
 RULES = (
     Rule(100, 100, oif="piaw0"),
     Rule(100, 101, oif="piaw1"),
     Rule(110, 100, fwmark=0x100, mask=0xF00),
     Rule(110, 101, fwmark=0x200, mask=0xF00),
+    Rule(115, 102, to=QUESTIONS),
     Rule(120, None, iif="vpn0"),
 )
 BACKSTOPS = (
     Route(table=100, metric=4_000_000_000, kind="unreachable"),
     Route(table=101, metric=4_000_000_000, kind="unreachable"),
+    Route(QUESTIONS, dev="lo", table=102),
 )
 
 
@@ -98,7 +146,7 @@ def test_a_slot_with_a_session_has_a_way_in_front_of_its_backstop() -> None:
 
 def test_no_route_of_the_gateway_is_in_the_main_table() -> None:
     found, _ = routing.wanted({"piaw0", "piaw1"})
-    assert {route.table for route in found} == {100, 101}
+    assert {route.table for route in found} == {100, 101, 102}
 
 
 def test_a_slot_is_a_link_a_mark_and_a_table() -> None:

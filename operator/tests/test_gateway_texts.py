@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import pathlib
 from datetime import UTC, datetime
 
 import pytest
-from gateway_objects import CONFIG, SESSION, A
+from gateway_objects import CONFIG, NEXT_SESSION, SESSION, A, B
 
 from piavpn.api.conditions import Condition, Status
-from piavpn.gateway import decide, dns, inputs, probe, session, status
-from piavpn.gateway.memory import Failure
+from piavpn.api.gateway_config import Renewal
+from piavpn.gateway import decide, dns, inputs, kept, probe, status
+from piavpn.gateway.kept import Kept
+from piavpn.gateway.memory import Failure, Memory
+from piavpn.gateway.moves import Move, Purpose
+from piavpn.gateway.roles import Candidate, Current
+from piavpn.gateway.setbacks import Setback
+from piavpn.gateway.slots import SLOTS
 
 TOLD = datetime(2026, 11, 23, 4, 0, 5, tzinfo=UTC)
 EARLIER = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 
 
+UP = Memory(current=Current(SESSION), exit_address=ipaddress.IPv4Address("198.18.99.1"))
+RENEWAL = Renewal(SESSION.public_key, datetime(2026, 12, 23, 4, 0, tzinfo=UTC))
+RENEWING = dataclasses.replace(CONFIG, renewal=RENEWAL)
+
+
 def test_the_status_of_a_tunnel_that_is_up() -> None:
-    report = status.of_step(decide.Watch(SESSION), None)
+    report = status.of_step(decide.Watch(Current(SESSION)), UP, RENEWING)
     assert report is not None
     before = (
         Condition("Registered", Status.TRUE, "Registered", last_transition_time=EARLIER),
@@ -35,7 +47,10 @@ def test_the_status_of_a_tunnel_that_is_up() -> None:
                 "peerAddress": "10.5.1.7",
                 "publicKey": "b3VyIHB1YmxpYyBrZXkgaGFzIDMyIGJ5dGVzIHRvby4=",
                 "registeredTime": "2026-11-23T04:00:00Z",
+                "renewTime": "2026-12-23T04:00:00Z",
             },
+            "exitAddress": "198.18.99.1",
+            "candidateServers": ["198.18.11.1", "198.18.11.2", "198.18.13.1"],
             "conditions": [
                 {
                     "type": "Registered",
@@ -58,8 +73,34 @@ def test_the_status_of_a_tunnel_that_is_up() -> None:
     }
 
 
+def test_a_renewal_of_another_session_is_not_told_of_this_one() -> None:
+    config = dataclasses.replace(CONFIG, renewal=Renewal(NEXT_SESSION.public_key, RENEWAL.time))
+    report = status.of_step(decide.Watch(Current(SESSION)), UP, config)
+    assert report is not None
+    assert report.session == SESSION.to_status()
+
+
+def test_a_renewal_that_fails_is_told_while_the_tunnel_stays_up() -> None:
+    move = Move(Purpose.RENEWAL, (B,))
+    failing = dataclasses.replace(
+        UP, moving=Setback(3, 0.0), failure=Failure("Unreachable", "zurich402 cannot be reached.")
+    )
+    report = status.of_step(decide.Watch(Current(SESSION), waiting=move), failing, RENEWING)
+    assert report is not None
+    assert report.registered == Condition(
+        "Registered",
+        Status.TRUE,
+        "RenewalFailing",
+        "zurich401 (swiss) knows the gateway's key. A session at another server is due (Renewal) "
+        "and failed 3 times so far: zurich402 cannot be reached. The tunnel stays, and the gateway "
+        "tries again.",
+    )
+    assert report.tunnel_up.status is Status.TRUE
+
+
 def test_the_status_of_a_gateway_that_waits_has_no_session() -> None:
-    report = status.of_step(decide.Wait(Failure("NoServers", "There is no server.")), None)
+    why = Failure("NoServers", "There is no server.")
+    report = status.of_step(decide.Wait(why), Memory(), None)
     assert report is not None
     assert status.body("home", report, before=(), generation=1, now=TOLD) == {
         "metadata": {"name": "home"},
@@ -80,26 +121,40 @@ def test_the_status_of_a_gateway_that_waits_has_no_session() -> None:
 
 
 def test_an_attempt_is_told_only_until_one_failed() -> None:
-    step = decide.Register(A, CONFIG, "token")
-    first = status.of_step(step, None)
+    step = decide.Register(Candidate(A, SLOTS[0]), CONFIG, "token")
+    first = status.of_step(step, Memory(), CONFIG)
     assert first is not None
     assert first.registered.message == "Registering at zurich401 (swiss)."
-    assert status.of_step(step, Failure("Unreachable", "no answer")) is None
+    failed = Memory(failure=Failure("Unreachable", "no answer"))
+    assert status.of_step(step, failed, CONFIG) is None
+
+
+def test_an_attempt_beside_a_tunnel_leaves_its_status_alone() -> None:
+    step = decide.Register(Candidate(B, SLOTS[1], Purpose.RENEWAL), CONFIG, "token")
+    assert status.of_step(step, UP, CONFIG) is None
 
 
 def test_adopting_changes_nothing_that_was_told() -> None:
-    assert status.of_step(decide.Adopt(SESSION), None) is None
+    assert status.of_step(decide.Adopt(Kept(SESSION)), Memory(), CONFIG) is None
 
 
-def test_a_kept_session_is_read_back_as_it_was(tmp_path: pathlib.Path) -> None:
-    session.save(tmp_path / "session.json", SESSION)
-    assert session.load(tmp_path / "session.json") == SESSION
+def test_what_is_kept_is_read_back_as_it_was(tmp_path: pathlib.Path) -> None:
+    left = Kept(SESSION, NEXT_SESSION, 1234.5, ipaddress.IPv4Address("198.18.99.1"))
+    kept.save(tmp_path / "sessions.json", left)
+    assert kept.load(tmp_path / "sessions.json") == left
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"region": "swiss"}', '{"cn": 1}'])
-def test_a_damaged_session_file_is_no_session(tmp_path: pathlib.Path, content: str) -> None:
-    (tmp_path / "session.json").write_text(content)
-    assert session.load(tmp_path / "session.json") is None
+def test_no_session_is_kept_as_well(tmp_path: pathlib.Path) -> None:
+    kept.save(tmp_path / "sessions.json", Kept())
+    assert kept.load(tmp_path / "sessions.json") == Kept()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"current": 1}', '{"current": {"region": "swiss"}}']
+)
+def test_a_damaged_file_keeps_nothing(tmp_path: pathlib.Path, content: str) -> None:
+    (tmp_path / "sessions.json").write_text(content)
+    assert kept.load(tmp_path / "sessions.json") == Kept()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"vpn": "home"}'])
@@ -135,16 +190,17 @@ def test_the_clusters_nameservers_are_those_of_ipv4() -> None:
 
 
 def test_the_resolver_listens_on_the_bridge_alone_and_reads_no_file_of_the_pod() -> None:
-    config = dns.config(
-        ipaddress.IPv4Address("10.100.0.2"), pathlib.Path("/run/piavpn/dnsmasq-upstreams.conf")
-    )
+    cluster = dns.cluster_upstreams("cluster.local", [ipaddress.IPv4Address("10.96.0.10")])
+    config = dns.config(ipaddress.IPv4Address("10.100.0.2"), cluster)
     assert config == (
         "no-resolv\n"
         "no-hosts\n"
         "no-poll\n"
         "bind-interfaces\n"
         "listen-address=10.100.0.2\n"
-        "servers-file=/run/piavpn/dnsmasq-upstreams.conf\n"
+        "server=/cluster.local/10.96.0.10\n"
+        "server=192.0.2.53@10.100.0.2\n"
+        "server=192.0.2.54@10.100.0.2\n"
         "local=/invalid/\n"
         "bogus-priv\n"
         "cache-size=10000\n"
@@ -163,12 +219,6 @@ def test_cluster_names_have_upstreams_of_their_own() -> None:
 
 def test_cluster_names_go_nowhere_where_the_cluster_has_no_dns() -> None:
     assert dns.cluster_upstreams("cluster.local", []) == "local=/cluster.local/\n"
-
-
-def test_all_other_names_go_by_the_tunnels_link() -> None:
-    assert dns.tunnel_upstreams("piaw0", SESSION.dns_servers) == (
-        "server=10.0.0.243@piaw0\nserver=10.0.0.242@piaw0\n"
-    )
 
 
 IP_HEADER = bytes.fromhex("4500002200004000 4001 0000 0a058001 0a050107")

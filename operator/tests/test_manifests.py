@@ -60,6 +60,7 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
     (GATEWAY, EVERYWHERE): {
         (PIAVPN, "piavpns"): {"get"},  # report
         (PIAVPN, "piavpns/status"): {"patch"},  # report
+        ("", "events"): {"create"},  # report
     },
 }
 

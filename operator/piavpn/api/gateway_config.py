@@ -15,6 +15,7 @@ from piavpn.api import codec, types
 KEY = "config.json"
 """The document's key in the ConfigMap."""
 DEFAULT_GRACE_SECONDS = 3600
+DEFAULT_RETURN_SECONDS = 1800
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,13 +50,19 @@ class GatewayConfig:
     cluster_domain: str
     servers: tuple[Server, ...]
     locations: tuple[str, ...] = ()
-    """The region ids that a session may be in; empty for any."""
+    """The region ids that a session may be in, the preferred ones first; empty for any."""
     ca_bundle: str | None = None
     dedicated_ip: bool = codec.field("dedicatedIP", default=False)
     """Whether the server is a dedicated IP, which takes a token of its own."""
     renewal: Renewal | None = None
     grace_seconds: int = DEFAULT_GRACE_SECONDS
     """How long connections may stay on a renewed session's old server before they are cut."""
+    return_seconds: int = DEFAULT_RETURN_SECONDS
+    """How long the gateway stays in a fallback location before it tries a preferred one again."""
+    status_url: str = codec.field("statusURL", default=types.STATUS_URL)
+    """Whom to ask, through the tunnel, under which address the Internet sees it."""
+    public_ca_bundle: str | None = codec.field("publicCABundle", default=None)
+    """What vouches for `status_url`, in PEM; absent: the public authorities."""
 
     def to_json(self) -> str:
         """Return the document; equal configs give equal text."""

@@ -18,6 +18,7 @@ from piavpn.api import codec, conditions, names
 TOKEN_URL = "https://www.privateinternetaccess.com/api/client/v2/token"  # noqa: S105 - an address
 SERVER_LIST_URL = "https://serverlist.piaservers.net/vpninfo/servers/v6"
 DEDICATED_IP_URL = "https://www.privateinternetaccess.com/api/client/v2/dedicated_ip"
+STATUS_URL = "https://www.privateinternetaccess.com/api/client/status"
 AUTO_LOCATION = "auto"
 
 
@@ -67,6 +68,7 @@ class Endpoints:
     token_url: str = codec.field("tokenURL", default=TOKEN_URL)
     server_list_url: str = codec.field("serverListURL", default=SERVER_LIST_URL)
     dedicated_ip_url: str = codec.field("dedicatedIPURL", default=DEDICATED_IP_URL)
+    status_url: str = codec.field("statusURL", default=STATUS_URL)
     server_list_public_key: str | None = None
     ca_bundle: str | None = None
     public_ca_bundle: str | None = codec.field("publicCABundle", default=None)
@@ -103,6 +105,7 @@ class PiaVpnSpec:
     endpoints: Endpoints = Endpoints()
     renewal: RenewalSpec = RenewalSpec()
     dedicated_ip_secret_ref: DedicatedIpSecretRef | None = None
+    return_after: timedelta = timedelta(minutes=30)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ class Session:
     peer_address: ipaddress.IPv4Address
     public_key: str
     registered_time: datetime
+    renew_time: datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -146,6 +150,7 @@ class PiaVpnStatus:
     candidate_servers: tuple[ipaddress.IPv4Address, ...] = ()
     """The servers that the gateway goes by now. Written by the gateway."""
     servers: tuple[MeasuredRegion, ...] = ()
+    exit_address: ipaddress.IPv4Address | None = None
     services: int = 0
     node_name: str | None = None
     conditions: tuple[conditions.Condition, ...] = ()

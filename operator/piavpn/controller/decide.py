@@ -126,6 +126,9 @@ def _gateway(
         renewal=renewal.decide(vpn, before.renewal if before is not None else None, seen.now),
         dedicated_ip=vpn.spec.dedicated_ip_secret_ref is not None,
         grace_seconds=int(vpn.spec.renewal.grace_period.total_seconds()),
+        return_seconds=int(vpn.spec.return_after.total_seconds()),
+        status_url=vpn.spec.endpoints.status_url,
+        public_ca_bundle=vpn.spec.endpoints.public_ca_bundle,
     )
 
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from piavpn.api import names
 from piavpn.gateway import decide, probe, session, tunnel
 from piavpn.gateway.memory import Failure
+from piavpn.gateway.reasons import Reason
 from piavpn.gateway.session import Session
-from piavpn.gateway.slots import Slot
-from piavpn.net import wg
+from piavpn.net import nft, wg
 from piavpn.pia import errors, registration
 
 REGISTRATION_SECONDS = 6.0
@@ -31,24 +31,30 @@ class TokenRejectedError(AttemptError):
     """No server will take this token."""
 
 
-def make(step: decide.Register, slot: Slot) -> Session:
-    """Return a session whose tunnel has answered; connections of an earlier one are forgotten.
+def make(step: decide.Register, ways: tunnel.Ways) -> Session:
+    """Return a session on the candidate's slot whose tunnel has answered.
+
+    Connections of an earlier session on that slot are forgotten; where new connections go stays
+    as it is. After a failure the slot is empty.
 
     Raises:
         TokenRejectedError: another server is of no use, another token is.
         AttemptError: anything else.
     """
+    slot = step.candidate.slot
     try:
-        made = _registered(step, slot)
+        made = _registered(step, ways)
     except errors.TokenRejected as error:
         raise TokenRejectedError(Failure(error.reason, error.message)) from error
     except errors.PiaError as error:
         raise AttemptError(Failure(error.reason, error.message)) from error
-    except tunnel.FAILURES as error:
-        raise AttemptError(Failure("LinkFailed", f"{slot.link}: {error}")) from error
+    except (*tunnel.FAILURES, nft.NftError) as error:
+        ways.close(slot)
+        raise AttemptError(Failure(Reason.LINK_FAILED, f"{slot.link}: {error}")) from error
     if not answers(made):
+        ways.close(slot)
         message = f"{made.place} took the key and does not answer through the tunnel."
-        raise AttemptError(Failure("ServerSilent", message))
+        raise AttemptError(Failure(Reason.SERVER_SILENT, message))
     return made
 
 
@@ -61,10 +67,11 @@ def answers(made: Session) -> bool:
     return False
 
 
-def _registered(step: decide.Register, slot: Slot) -> Session:
+def _registered(step: decide.Register, ways: tunnel.Ways) -> Session:
     keys = wg.generate_keys()
+    server, slot = step.candidate.server, step.candidate.slot
     answer = registration.add_key(
-        step.server,
+        server,
         token=step.token,
         dedicated_ip=step.config.dedicated_ip,
         public_key=keys.public,
@@ -72,7 +79,6 @@ def _registered(step: decide.Register, slot: Slot) -> Session:
         proxy=(str(step.config.network.host_address), names.PROXY_PORT),
         timeout=REGISTRATION_SECONDS,
     )
-    made = session.of(step.server, answer, slot=slot, public_key=keys.public, now=datetime.now(UTC))
-    tunnel.configure(made, keys.private)
-    tunnel.forget_flows(slot)
+    made = session.of(server, answer, slot=slot, public_key=keys.public, now=datetime.now(UTC))
+    ways.open(made, keys.private)
     return made

@@ -3,61 +3,80 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import logging
 import random
 import time
-from collections.abc import Callable
+from typing import Protocol
 
 from piavpn.api.gateway_config import GatewayConfig
 from piavpn.gateway import (
     attempt,
     decide,
+    events,
     inputs,
-    probe,
+    kept,
+    outside,
     resolver,
-    rules,
-    session,
     status,
     tunnel,
+    watch,
 )
+from piavpn.gateway.errand import Errand
 from piavpn.gateway.memory import Memory
+from piavpn.gateway.roles import Current
 from piavpn.gateway.session import Session
-from piavpn.gateway.slots import SLOTS
 from piavpn.gateway.surroundings import Observer
-from piavpn.net import nft
 
 log = logging.getLogger(__name__)
 
 STUCK_SECONDS = 60.0
 """No turn lasts that long unless something hangs."""
 _WAIT_SECONDS = 0.2
-_PING_SECONDS = 1.0
-"""A ping each second, which has that long to be answered."""
-_SLOT = SLOTS[0]
+
+
+class Audience(Protocol):
+    """Who is told what becomes of the tunnel; neither call may block."""
+
+    def show(self, report: status.Report) -> None:
+        """Take what the status should say."""
+
+    def tell(self, event: events.Event) -> None:
+        """Take what happened."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Made:
+    """What came of an attempt at a session."""
+
+    step: decide.Register
+    outcome: Session | attempt.AttemptError
 
 
 class Gateway:
     """One VPN's tunnel."""
 
-    def __init__(
-        self,
-        files: inputs.Files,
-        show: Callable[[status.Report], None],
-        dice: random.Random,
-    ) -> None:
+    def __init__(self, files: inputs.Files, audience: Audience, dice: random.Random) -> None:
         """Take up what an earlier process of this pod left.
 
         Args:
             files: where inputs and state are.
-            show: called with what the status should say; must not block.
+            audience: who is told.
             dice: spreads retries of many gateways.
         """
         self._files = files
-        self._session_file = files.state / "session.json"
-        self._show = show
+        self._state_file = files.state / "sessions.json"
+        self._audience = audience
         self._dice = dice
         self._observer = Observer(files)
-        self._memory = Memory(kept=session.load(self._session_file))
+        self._ways = tunnel.Ways()
+        self._attempt: Errand[Made] = Errand("attempt")
+        self._outside: Errand[tuple[Session, bool]] = Errand("outside")
+        self._exit: Errand[tuple[Session, ipaddress.IPv4Address | None]] = Errand("exit address")
+        self._kept = kept.load(self._state_file)
+        self._memory = Memory(
+            kept=self._kept if self._kept.sessions else None, exit_address=self._kept.exit_address
+        )
         self._resolver: resolver.Resolver | None = None
         self._said = ""
         self._turned = time.monotonic()
@@ -69,8 +88,7 @@ class Gateway:
             NftError: the rules are refused.
             NetlinkError: the routes are refused.
         """
-        nft.load(rules.ruleset(_SLOT))
-        tunnel.prepare(self._memory.kept)
+        self._ways.prepare(self._kept)
 
     def live(self) -> bool:
         """Tell whether the loop goes on."""
@@ -78,7 +96,11 @@ class Gateway:
 
     def ready(self) -> bool:
         """Tell whether the tunnel is up."""
-        return self._memory.session is not None
+        return self.current() is not None
+
+    def current(self) -> Session | None:
+        """Return the session that new connections use; from any thread."""
+        return self._memory.session
 
     def turn(self) -> None:
         """Take one step and the time that it needs.
@@ -90,30 +112,55 @@ class Gateway:
         around = self._observer.look()
         if around.config is not None and not around.missing:
             self._start_resolver(around.config)
+        self._collect(around)
         step = decide.next_step(around, self._memory, time.monotonic())
-        if report := status.of_step(step, self._memory.failure):
-            self._show(_with_candidates(report, around.config))
-        self._take(step)
+        if report := status.of_step(step, self._memory, around.config):
+            self._audience.show(report)
+        self._take(step, around)
 
     def stop(self) -> None:
         """End what the gateway started; the tunnel itself ends with its pod."""
         if self._resolver is not None:
             self._resolver.stop()
 
-    def _take(self, step: decide.Step) -> None:
+    def _collect(self, around: decide.Surroundings) -> None:
+        """Take the outcomes of what went on beside the loop."""
+        if (made := self._attempt.outcome()) is not None:
+            self._end_attempt(made, around)
+        now = time.monotonic()
+        if (outside_ := self._outside.outcome()) is not None:
+            session, answered = outside_
+            self._become(self._memory.asked_outside(session, answered=answered, now=now))
+        if (exit_ := self._exit.outcome()) is not None:
+            self._become(self._memory.asked_exit(*exit_, now))
+
+    def _take(self, step: decide.Step, around: decide.Surroundings) -> None:
         match step:
             case decide.Wait(why):
                 self._say(f"waiting: {why.reason}: {why.message}")
                 time.sleep(_WAIT_SECONDS)
-            case decide.Adopt(kept):
-                self._adopt(kept)
-            case decide.Register():
-                self._register(step)
-            case decide.Watch(current):
-                self._watch(current)
-            case decide.GiveUp(current, why):
-                self._say(f"{why.reason}: {why.message}")
-                self._memory = self._memory.ended(current, why, time.monotonic(), self._dice)
+            case decide.Adopt(left):
+                self._adopt(left)
+            case decide.Register(candidate):
+                server = candidate.server
+                move = f" ({candidate.purpose})" if candidate.purpose else ""
+                self._say(f"registering at {server.cn} ({server.region}){move}")
+                self._attempt.begin(lambda: _made(step, self._ways))
+                self._become(self._memory.trying(candidate))
+            case decide.Await():
+                self._attempt.wait(_WAIT_SECONDS)
+            case decide.Watch():
+                self._watch(step, around)
+            case decide.GiveUp(session, failure):
+                self._say(f"{failure.reason}: {failure.message}")
+                self._ways.close(session.slot)
+                self._become(self._memory.ended(failure, time.monotonic(), self._dice))
+            case decide.TakeBack(session):
+                self._take_back(session)
+            case decide.Release(session, reason):
+                self._say(f"leaving {session.place}: {reason}")
+                self._ways.close(session.slot)
+                self._become(self._memory.released())
 
     def _start_resolver(self, config: GatewayConfig) -> None:
         if self._resolver is None:
@@ -121,43 +168,72 @@ class Gateway:
             self._resolver = resolver.Resolver(self._files.state, config, resolv_conf)
             self._resolver.start()
 
-    def _adopt(self, kept: Session) -> None:
-        if tunnel.carries(kept) and attempt.answers(kept):
-            self._say(f"adopted the session at {kept.place}")
-            self._use(kept)
-        else:
-            self._say(f"the session at {kept.place} of an earlier process is dead")
-            self._memory = self._memory.not_adopted()
+    def _adopt(self, left: kept.Kept) -> None:
+        current, draining = left.current, left.draining
+        if current is not None and not (tunnel.carries(current) and attempt.answers(current)):
+            self._say(f"the session at {current.place} of an earlier process is dead")
+            self._ways.close(current.slot)
+            current = None
+        if draining is not None and not tunnel.carries(draining):
+            draining = None
+        for session in (current, draining):
+            if session is not None:
+                self._say(f"adopted the session at {session.place}")
+        self._become(self._memory.adopted(current=current, draining=draining, now=time.monotonic()))
 
-    def _register(self, step: decide.Register) -> None:
-        self._say(f"registering at {step.server.cn} ({step.server.region})")
-        try:
-            made = attempt.make(step, _SLOT)
-        except attempt.TokenRejectedError as error:
-            self._say(f"{error.failure.reason}: {error}")
-            self._memory = self._memory.rejected(step.token, error.failure, time.monotonic())
-        except attempt.AttemptError as error:
-            self._say(f"{error.failure.reason}: {error}")
-            now = time.monotonic()
-            self._memory = self._memory.failed(step.server, error.failure, now, self._dice)
-        else:
-            self._say(f"the tunnel to {made.place} is up")
-            self._use(made)
+    def _end_attempt(self, made: Made, around: decide.Surroundings) -> None:
+        now = time.monotonic()
+        match made:
+            case Made(step, Session() as session):
+                self._say(f"the tunnel to {session.place} is up")
+                self._ways.switch(session)
+                grace = (around.config or step.config).grace_seconds
+                self._become(
+                    self._memory.proven(
+                        session, received=tunnel.received(session) or 0, now=now, grace=grace
+                    )
+                )
+            case Made(step, attempt.TokenRejectedError() as error):
+                self._say(f"{error.failure.reason}: {error}")
+                self._become(self._memory.rejected(step.token, error.failure, now, self._dice))
+            case Made(step, attempt.AttemptError() as error):
+                self._say(f"{error.failure.reason}: {error}")
+                server = step.candidate.server
+                self._become(self._memory.failed(server, error.failure, now, self._dice))
 
-    def _use(self, proven: Session) -> None:
-        session.save(self._session_file, proven)
-        if self._resolver is not None:
-            self._resolver.use(proven)
-        self._memory = self._memory.proven(
-            proven, received=tunnel.received(proven) or 0, now=time.monotonic()
+    def _take_back(self, session: Session) -> None:
+        if not attempt.answers(session):
+            self._say(f"the old session at {session.place} is dead, too")
+            self._ways.close(session.slot)
+            self._become(self._memory.released())
+            return
+        self._say(f"back on the session at {session.place}")
+        self._ways.switch(session)
+        received = tunnel.received(session) or 0
+        self._become(self._memory.taken_back(received=received, now=time.monotonic()))
+
+    def _watch(self, step: decide.Watch, around: decide.Surroundings) -> None:
+        self._inquire(step.current, around.config)
+        seen = watch.look(step, around.config)
+        self._become(
+            self._memory.watched(answered=seen.answered, received=seen.received, busy=seen.busy)
         )
 
-    def _watch(self, current: Session) -> None:
-        started = time.monotonic()
-        answered = probe.ping(current.link, current.server_vip, timeout=_PING_SECONDS)
-        received = tunnel.received(current)
-        self._memory = self._memory.watched(answered=answered, received=received)
-        time.sleep(max(0.0, started + _PING_SECONDS - time.monotonic()))
+    def _inquire(self, current: Current, config: GatewayConfig | None) -> None:
+        """Ask beside the loop what is due to be asked: an answer may take long."""
+        session, now = current.session, time.monotonic()
+        if self._outside.idle and current.outside.due <= now:
+            self._outside.begin(lambda: (session, outside.is_there(session)))
+        if config is not None and self._exit.idle and current.exit.due <= now:
+            self._exit.begin(lambda: (session, outside.seen_as(session, config)))
+
+    def _become(self, after: Memory) -> None:
+        """Go on with this memory; keep for a restart what has changed of it, and tell it."""
+        before, self._memory = self._memory, after
+        if after.to_keep() != before.to_keep() and after.kept is None:
+            kept.save(self._state_file, after.to_keep())
+        for event in events.between(before, after):
+            self._audience.tell(event)
 
     def _say(self, line: str) -> None:
         if line != self._said:
@@ -165,6 +241,8 @@ class Gateway:
             self._said = line
 
 
-def _with_candidates(report: status.Report, config: GatewayConfig | None) -> status.Report:
-    addresses = tuple(server.address for server in config.servers) if config is not None else ()
-    return dataclasses.replace(report, candidates=addresses)
+def _made(step: decide.Register, ways: tunnel.Ways) -> Made:
+    try:
+        return Made(step, attempt.make(step, ways))
+    except attempt.AttemptError as error:
+        return Made(step, error)

@@ -47,7 +47,7 @@ def run(files: inputs.Files | None = None) -> int:
 def _run(vpn: str, files: inputs.Files) -> None:
     privileges.give_up_root()
     reporter = report.Reporter(vpn, kube.Cluster.connect)
-    gateway = loop.Gateway(files, reporter.show, random.Random())  # noqa: S311 - jitter
+    gateway = loop.Gateway(files, reporter, random.Random())  # noqa: S311 - jitter
     gateway.start()
     health.serve("0.0.0.0", HEALTH_PORT, {"/livez": gateway.live, "/readyz": gateway.ready})  # noqa: S104 - the kubelet asks at the pod's address
     reporter.start()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
+import selectors
 import socket
 import struct
 import time
+from collections.abc import Iterator, Mapping
 
 _ECHO_REPLY, _ECHO_REQUEST = 0, 8
 _HEADER = struct.Struct("!BBHHH")
@@ -20,20 +23,48 @@ def ping(link: str, address: ipaddress.IPv4Address, *, timeout: float) -> bool:
 
     Needs CAP_NET_RAW. A link that is gone or down answers nothing.
     """
-    identifier, sequence = _NUMBERS.unpack(os.urandom(4))
+    return bool(ping_each({link: address}, timeout=timeout))
+
+
+def ping_each(targets: Mapping[str, ipaddress.IPv4Address], *, timeout: float) -> frozenset[str]:
+    """Return the links by which their addresses answered, all of them within the same `timeout`."""
     deadline = time.monotonic() + timeout
+    with contextlib.ExitStack() as stack, selectors.DefaultSelector() as waiting:
+        for link, address in targets.items():
+            with contextlib.suppress(OSError):
+                pinger = stack.enter_context(_pinger(link))
+                expected = (str(address), *_NUMBERS.unpack(os.urandom(4)))
+                pinger.sendto(echo_request(*expected[1:]), (expected[0], 0))
+                waiting.register(pinger, selectors.EVENT_READ, (link, expected))
+        return frozenset(_answers(waiting, deadline))
+
+
+def _pinger(link: str) -> socket.socket:
+    pinger = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as pinger:
-            pinger.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
-            pinger.sendto(echo_request(identifier, sequence), (str(address), 0))
-            while (left := deadline - time.monotonic()) > 0:
-                pinger.settimeout(left)
-                packet, (source, _) = pinger.recvfrom(_LONGEST_PACKET)
-                if source == str(address) and is_reply(packet, identifier, sequence):
-                    return True
-    except OSError:  # the time-out is one, too
-        pass
-    return False
+        pinger.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
+        pinger.setblocking(False)  # noqa: FBT003 - the name says it
+    except OSError:
+        pinger.close()
+        raise
+    return pinger
+
+
+def _answers(waiting: selectors.BaseSelector, deadline: float) -> Iterator[str]:
+    while waiting.get_map() and (left := deadline - time.monotonic()) > 0:
+        for key, _ in waiting.select(left):
+            link, (address, identifier, sequence) = key.data
+            assert isinstance(key.fileobj, socket.socket)  # noqa: S101 - what was registered
+            try:
+                packet, (source, _) = key.fileobj.recvfrom(_LONGEST_PACKET)
+            except BlockingIOError:
+                continue
+            except OSError:
+                waiting.unregister(key.fileobj)
+                continue
+            if source == address and is_reply(packet, identifier, sequence):
+                waiting.unregister(key.fileobj)
+                yield link
 
 
 def echo_request(identifier: int, sequence: int) -> bytes:

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from piavpn.api import names
+from piavpn.gateway import dns
 from piavpn.gateway.slots import MARK_MASK, SLOTS
 from piavpn.net.routing import Route, Rule
 
-_BOUND_SOCKETS, _MARKED, _BACKSTOP = 100, 110, 120
+_BOUND_SOCKETS, _MARKED, _QUESTIONS, _BACKSTOP = 100, 110, 115, 120
 """Priorities; the node agent's rules for replies of its lock lie below."""
+_QUESTIONS_TABLE = 102
 
 _LAST_METRIC = 4_000_000_000
 
@@ -27,6 +29,8 @@ def wanted(
     Args:
         configured: links of the slots that have a session, up and with their address.
 
+    The resolver's questions need some route before the rules mark them and send them by a slot: it
+    leads to the loopback, where nobody answers.
     A slot's `unreachable` route stays when its link goes; and what came from the bridge never
     reaches the main table, where the way to the cluster is.
     """
@@ -34,5 +38,7 @@ def wanted(
     ends = [Route(table=s.table, metric=_LAST_METRIC, kind="unreachable") for s in SLOTS]
     bound = [Rule(_BOUND_SOCKETS, s.table, oif=s.link) for s in SLOTS]
     marked = [Rule(_MARKED, s.table, fwmark=s.mark, mask=MARK_MASK) for s in SLOTS]
+    asked = Route(dns.UPSTREAM_NETWORK, dev="lo", table=_QUESTIONS_TABLE)
+    questions = Rule(_QUESTIONS, _QUESTIONS_TABLE, to=dns.UPSTREAM_NETWORK)
     backstop = Rule(_BACKSTOP, None, iif=names.POD_LINK)
-    return (*ways, *ends), (*bound, *marked, backstop)
+    return (*ways, *ends, asked), (*bound, *marked, questions, backstop)

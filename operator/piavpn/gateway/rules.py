@@ -7,29 +7,47 @@ subject: the node agent's lock (`inet piavpn_lock`) holds that.
 
 from __future__ import annotations
 
+import ipaddress
+import itertools
+from collections.abc import Mapping, Sequence
+
 from piavpn.api import names
+from piavpn.gateway import dns
 from piavpn.gateway.slots import MARK_MASK, SLOTS, Slot
 
 TABLE = "inet piavpn"
+Resolvers = Mapping[Slot, Sequence[ipaddress.IPv4Address]]
+"""The resolvers of each slot's session: at least one for a slot that has one."""
 
 
-def ruleset(current: Slot) -> str:
+def ruleset(current: Slot, resolvers: Resolvers) -> str:
     """Return the transaction that replaces the whole table.
 
     Args:
-        current: the slot that new connections of the bridge take; established ones stay on theirs.
+        current: the slot that new connections take; established ones stay on theirs.
+        resolvers: who answers questions for names, by slot.
     """
     return f"""\
 table {TABLE}
 delete table {TABLE}
 table {TABLE} {{
-  map current {{ type ifname : mark; elements = {{ "{names.POD_LINK}" : {current.mark:#x} }}; }}
+  map current {{ type ifname : mark; elements = {{ {_current(current)} }}; }}
+  map resolvers {{ type mark . ipv4_addr : ipv4_addr;{_initial(resolvers)} }}
   map forwarded {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
   counter dropped_invalid {{ }}
   counter dropped_forward {{ }}
   counter dropped_input {{ }}
   counter dropped_ipv6 {{ }}
   counter dropped_astray {{ }}
+  chain questions {{
+    type route hook output priority mangle; policy accept;
+    ip daddr {dns.UPSTREAM_NETWORK} ct mark 0 ct mark set oifname map @current
+    ip daddr {dns.UPSTREAM_NETWORK} meta mark set ct mark
+  }}
+  chain answerers {{
+    type nat hook output priority -100; policy accept;
+    ip daddr {dns.UPSTREAM_NETWORK} dnat ip to ct mark . ip daddr map @resolvers
+  }}
   chain slots {{
     type filter hook prerouting priority mangle; policy accept;
     meta nfproto ipv6 iifname != "lo" counter name dropped_ipv6 drop
@@ -65,7 +83,11 @@ table {TABLE} {{
     type filter hook output priority filter; policy accept;
     meta nfproto ipv6 oifname != "lo" counter name dropped_ipv6 drop
 {_own_marks()}
-    oifname != {_INSIDE} ct mark & {MARK_MASK:#x} != 0 counter name dropped_astray drop
+    oifname != {_INSIDE} ct mark & {MARK_MASK:#x} != 0 {_ASTRAY}
+  }}
+  chain leaving {{
+    type filter hook postrouting priority filter; policy accept;
+    oifname != {_TUNNELS} ct original ip daddr {dns.UPSTREAM_NETWORK} {_ASTRAY}
   }}
   chain outnat {{
     type nat hook postrouting priority srcnat; policy accept;
@@ -75,10 +97,43 @@ table {TABLE} {{
 """
 
 
+def selection(current: Slot, resolvers: Resolvers) -> str:
+    """Return the transaction that makes this slot the current one, and changes nothing else."""
+    answerers = _answerers(resolvers)
+    change = f"""\
+flush map {TABLE} current
+add element {TABLE} current {{ {_current(current)} }}
+flush map {TABLE} resolvers
+"""
+    if answerers:
+        change += f"add element {TABLE} resolvers {{ {answerers} }}\n"
+    return change
+
+
+_ASTRAY = "counter name dropped_astray drop"
 _TUNNELS = "{ " + ", ".join(f'"{slot.link}"' for slot in SLOTS) + " }"
 _INSIDE = (
     "{ " + ", ".join(f'"{link}"' for link in ("lo", names.POD_LINK, *names.TUNNEL_LINKS)) + " }"
 )
+
+
+def _current(slot: Slot) -> str:
+    """Return where new connections go: what comes from the bridge, and our own questions."""
+    return ", ".join(f'"{link}" : {slot.mark:#x}' for link in (names.POD_LINK, "lo"))
+
+
+def _initial(resolvers: Resolvers) -> str:
+    answerers = _answerers(resolvers)
+    return f" elements = {{ {answerers} }};" if answerers else ""
+
+
+def _answerers(resolvers: Resolvers) -> str:
+    """Return the real address behind each upstream, by the slot that the question goes by."""
+    return ", ".join(
+        f"{slot.mark:#x} . {upstream} : {resolver}"
+        for slot, addresses in resolvers.items()
+        for upstream, resolver in zip(dns.UPSTREAMS, itertools.cycle(addresses), strict=False)
+    )
 
 
 def _entry_marks() -> str:

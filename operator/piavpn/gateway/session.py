@@ -1,4 +1,4 @@
-"""A session: one registration at one server. Kept in the pod's memory, so a restart can adopt it.
+"""A session: one registration at one server. Pure.
 
 The private key is not part of it: the link alone keeps that.
 """
@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import json
-import pathlib
 from datetime import datetime
 
-from piavpn.api import codec, types
+from piavpn.api import types
 from piavpn.api.gateway_config import Server
-from piavpn.gateway.slots import Slot
+from piavpn.gateway import slots
 from piavpn.pia.registration import Registration
 
 
@@ -38,8 +36,17 @@ class Session:
         """Name the server to a person."""
         return f"{self.cn} ({self.region})"
 
-    def to_status(self) -> types.Session:
-        """Return it as `status.session` shows it."""
+    @property
+    def slot(self) -> slots.Slot:
+        """The slot that it is in."""
+        return slots.of_link(self.link)
+
+    def to_status(self, renew_time: datetime | None = None) -> types.Session:
+        """Return it as `status.session` shows it.
+
+        Args:
+            renew_time: when another session takes its place, where that is known.
+        """
         return types.Session(
             region=self.region,
             server=self.cn,
@@ -48,11 +55,12 @@ class Session:
             peer_address=self.peer_address,
             public_key=self.public_key,
             registered_time=self.registered_time,
+            renew_time=renew_time,
         )
 
 
 def of(
-    server: Server, registration: Registration, *, slot: Slot, public_key: str, now: datetime
+    server: Server, registration: Registration, *, slot: slots.Slot, public_key: str, now: datetime
 ) -> Session:
     """Return the session that a registration makes on a slot."""
     return Session(
@@ -68,22 +76,3 @@ def of(
         public_key=public_key,
         registered_time=now.replace(microsecond=0),
     )
-
-
-def save(file: pathlib.Path, session: Session) -> None:
-    """Keep the session for a restart.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    fresh = file.with_suffix(".new")
-    fresh.write_text(json.dumps(codec.encode(session)), encoding="utf-8")
-    fresh.replace(file)
-
-
-def load(file: pathlib.Path) -> Session | None:
-    """Return the session that was kept; None where there is none that can be read."""
-    try:
-        return codec.decode(Session, json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, AttributeError):
-        return None

@@ -15,15 +15,27 @@ _MOST_DOUBLINGS = 10
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Setback:
-    """A server's failures in a row, and when it may be tried again."""
+    """Failures in a row, and when the next try may be."""
 
-    failures: int
-    until: float
+    failures: int = 0
+    until: float = 0.0
     """Seconds of the monotonic clock."""
+
+    def again(
+        self,
+        now: float,
+        dice: random.Random,
+        *,
+        first: float = FIRST_SECONDS,
+        longest: float = LONGEST_SECONDS,
+    ) -> Setback:
+        """Return the setback after one more failure: its wait doubles, with jitter."""
+        wait = min(first * 2 ** min(self.failures, _MOST_DOUBLINGS), longest)
+        return Setback(self.failures + 1, now + wait * dice.uniform(0.5, 1.0))
 
 
 Setbacks = Mapping[ipaddress.IPv4Address, Setback]
-_NONE = Setback(failures=0, until=0.0)
+_NONE = Setback()
 
 
 def choose(servers: Iterable[Server], setbacks: Setbacks, now: float) -> Server | None:
@@ -39,11 +51,8 @@ def choose(servers: Iterable[Server], setbacks: Setbacks, now: float) -> Server 
 def failed(
     setbacks: Setbacks, address: ipaddress.IPv4Address, now: float, dice: random.Random
 ) -> dict[ipaddress.IPv4Address, Setback]:
-    """Return the setbacks with one more of this server's: its wait doubles, with jitter."""
-    failures = setbacks.get(address, _NONE).failures + 1
-    longest = min(FIRST_SECONDS * 2 ** min(failures - 1, _MOST_DOUBLINGS), LONGEST_SECONDS)
-    until = now + longest * dice.uniform(0.5, 1.0)
-    return {**setbacks, address: Setback(failures, until)}
+    """Return the setbacks with one more of this server's."""
+    return {**setbacks, address: setbacks.get(address, _NONE).again(now, dice)}
 
 
 def forgiven(

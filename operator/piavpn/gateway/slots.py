@@ -24,3 +24,8 @@ SLOTS = tuple(
     for number, link in enumerate(names.TUNNEL_LINKS)
 )
 """Their links' order gives them their numbers."""
+
+
+def of_link(link: str) -> Slot:
+    """Return the slot that has this link."""
+    return next(slot for slot in SLOTS if slot.link == link)

@@ -9,8 +9,17 @@ from datetime import datetime
 from typing import Any
 
 from piavpn.api import codec, conditions, types
-from piavpn.gateway import decide
-from piavpn.gateway.memory import Failure
+from piavpn.api.gateway_config import GatewayConfig
+from piavpn.gateway import decide, moves
+from piavpn.gateway.memory import Failure, Memory
+from piavpn.gateway.reasons import Reason
+from piavpn.gateway.session import Session
+
+_FAILING = {
+    moves.Purpose.LOCATION_CHANGE: Reason.LOCATION_CHANGE_FAILING,
+    moves.Purpose.RENEWAL: Reason.RENEWAL_FAILING,
+    moves.Purpose.RETURN: Reason.RETURN_FAILING,
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,28 +31,22 @@ class Report:
     tunnel_up: conditions.Condition
     candidates: tuple[ipaddress.IPv4Address, ...] = ()
     """The servers that the gateway goes by: no other tunnel is given one meanwhile."""
+    exit_address: ipaddress.IPv4Address | None = None
 
 
-def of_step(step: decide.Step, failure: Failure | None) -> Report | None:
+def of_step(step: decide.Step, memory: Memory, config: GatewayConfig | None) -> Report | None:
     """Return what to report; None where the step changes nothing that was reported.
 
     Args:
         step: what is done next.
-        failure: the last attempt's, which stands until one succeeds.
+        memory: what is known before that.
+        config: what the operator wants, if it can be read.
     """
-    match step:
-        case decide.Watch(session):
-            return Report(
-                session.to_status(),
-                _registered("True", "Registered", f"{session.place} knows the gateway's key."),
-                _tunnel_up("True", "ServerAnswers", f"{session.place} answers pings."),
-            )
-        case decide.Wait(why) | decide.GiveUp(_, why):
-            return _down(why.reason, why.message)
-        case decide.Register(server) if failure is None:
-            return _down("Registering", f"Registering at {server.cn} ({server.region}).")
-        case _:
-            return None
+    report = _of_step(step, memory, config)
+    if report is None or config is None:
+        return report
+    candidates = tuple(server.address for server in config.servers)
+    return dataclasses.replace(report, candidates=candidates)
 
 
 def body(
@@ -74,11 +77,59 @@ def body(
         status["session"] = codec.encode(report.session)
     if report.candidates:
         status["candidateServers"] = codec.encode(report.candidates)
+    if report.exit_address is not None:
+        status["exitAddress"] = codec.encode(report.exit_address)
     return {"metadata": {"name": vpn}, "status": status}
 
 
-def _down(reason: str, message: str) -> Report:
-    return Report(None, _registered("False", reason, message), _tunnel_up("False", reason, message))
+def _of_step(step: decide.Step, memory: Memory, config: GatewayConfig | None) -> Report | None:
+    match step:
+        case decide.Watch(current, _, waiting):
+            return _up(current.session, waiting, memory, config)
+        case decide.Wait(why) | decide.GiveUp(_, why):
+            return _down(why, memory)
+        case decide.Register(candidate) if memory.failure is None and memory.current is None:
+            server = candidate.server
+            message = f"Registering at {server.cn} ({server.region})."
+            return _down(Failure(Reason.REGISTERING, message), memory)
+        case _:
+            return None
+
+
+def _up(
+    session: Session, waiting: moves.Move | None, memory: Memory, config: GatewayConfig | None
+) -> Report:
+    renewal = config.renewal if config is not None else None
+    appointed = renewal is not None and renewal.public_key == session.public_key
+    return Report(
+        session.to_status(renewal.time if renewal is not None and appointed else None),
+        _registered_at(session, waiting, memory),
+        _tunnel_up("True", Reason.SERVER_ANSWERS, f"{session.place} answers pings."),
+        exit_address=memory.exit_address,
+    )
+
+
+def _registered_at(
+    session: Session, waiting: moves.Move | None, memory: Memory
+) -> conditions.Condition:
+    message = f"{session.place} knows the gateway's key."
+    if waiting is None or memory.failure is None:
+        return _registered("True", Reason.REGISTERED, message)
+    trouble = (
+        f"{message} A session at another server is due ({waiting.purpose}) and failed "
+        f"{memory.moving.failures} times so far: {memory.failure.message} The tunnel stays, and "
+        "the gateway tries again."
+    )
+    return _registered("True", _FAILING[waiting.purpose], trouble)
+
+
+def _down(why: Failure, memory: Memory) -> Report:
+    return Report(
+        None,
+        _registered("False", why.reason, why.message),
+        _tunnel_up("False", why.reason, why.message),
+        exit_address=memory.exit_address,
+    )
 
 
 def _registered(status: str, reason: str, message: str) -> conditions.Condition:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from piavpn.api import gateway_config
 from piavpn.gateway import decide, inputs, tunnel
 
@@ -27,6 +29,7 @@ class Observer:
             config=config,
             config_problem=problem,
             token=self._token(config),
+            time=datetime.now(UTC),
         )
 
     def _token(self, config: gateway_config.GatewayConfig | None) -> str | None:

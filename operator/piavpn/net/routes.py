@@ -169,6 +169,7 @@ def _read_rule(item: Any) -> Rule:  # noqa: ANN401 - pyroute2 has no types
         priority=item.get_attr("FRA_PRIORITY") or 0,
         table=item.get_attr("FRA_TABLE") if item["action"] == _LOOK_UP else None,
         from_=_network(item.get_attr("FRA_SRC"), item["src_len"]),
+        to=_network(item.get_attr("FRA_DST"), item["dst_len"]),
         fwmark=mark,
         mask=item.get_attr("FRA_FWMASK") if mark is not None else WHOLE_MARK,
         iif=item.get_attr("FRA_IIFNAME"),
@@ -210,6 +211,8 @@ def _rule_message(rule: Rule, owner: Owner) -> dict[str, Any]:
         message["table"] = rule.table
     if rule.from_ is not None:
         message |= {"src": str(rule.from_.network_address), "src_len": rule.from_.prefixlen}
+    if rule.to is not None:
+        message |= {"dst": str(rule.to.network_address), "dst_len": rule.to.prefixlen}
     if rule.fwmark is not None:
         message |= {"fwmark": rule.fwmark, "fwmask": rule.mask}
     if rule.iif is not None:

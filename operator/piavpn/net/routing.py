@@ -42,5 +42,6 @@ class Rule:
     from_: ipaddress.IPv4Network | None = None
     fwmark: int | None = None
     mask: int = WHOLE_MARK
+    to: ipaddress.IPv4Network | None = None
     iif: str | None = None
     oif: str | None = None

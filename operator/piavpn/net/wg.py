@@ -71,6 +71,15 @@ def configure(link: str, *, private_key: str, peer: Peer) -> None:
     _wg("setconf", link, "/dev/stdin", stdin=config(private_key=private_key, peer=peer))
 
 
+def clear(link: str) -> None:
+    """Take key and peer from the link.
+
+    Raises:
+        WgError: there is no such link.
+    """
+    _wg("setconf", link, "/dev/stdin", stdin="[Interface]\n")
+
+
 def config(*, private_key: str, peer: Peer) -> str:
     """Return the link's configuration in the format of wg(8)."""
     return "\n".join(

@@ -127,7 +127,7 @@ def public(  # noqa: PLR0913 - what a request may need
         Unreachable: as `exchange`; or a redirect, a server's error, a web page.
         PiaError: as `exchange`.
     """
-    peer, target = _split(url)
+    peer, target = split(url)
     try:
         response = exchange(
             peer,
@@ -218,8 +218,12 @@ def _request(
     return Request("POST", target, body.encode("ascii"), {"Content-Type": kind, **headers})
 
 
-def _split(url: str) -> tuple[Peer, str]:
-    """Return the URL's host and port, and its path with the query."""
+def split(url: str) -> tuple[Peer, str]:
+    """Return the URL's host and port, and its path with the query.
+
+    Raises:
+        InvalidEndpoint: it is no https:// URL.
+    """
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port or _HTTPS_PORT

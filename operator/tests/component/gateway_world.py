@@ -16,6 +16,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import dns.exception
 import dns.message
@@ -62,6 +63,7 @@ def server(chosen: world.Server, region: str) -> Server:
 
 ZURICH401 = server(world.ZURICH401, "swiss")
 ZURICH402 = server(world.ZURICH402, "swiss")
+FRANKFURT401 = server(world.FRANKFURT401, "de-frankfurt")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,14 +76,17 @@ class World:
     app: Namespace
     folder: pathlib.Path
 
-    def tell(self, *servers: Server) -> None:
-        """Have the operator write the gateway's configuration."""
+    def tell(self, *servers: Server, **more: Any) -> None:
+        """Have the operator write the gateway's configuration, with more of its fields."""
         config = GatewayConfig(
             vpn="home",
             network=NETWORK,
             cluster_domain="cluster.local",
             servers=servers,
             ca_bundle=self.pia.endpoints.ca_bundle,
+            status_url=self.pia.endpoints.status_url,
+            public_ca_bundle=self.pia.endpoints.public_ca_bundle,
+            **more,
         )
         _replace(self.folder / "config" / "config.json", config.to_json())
 
@@ -143,12 +148,20 @@ class World:
             sender.sendto(b"?", (str(world.WHOAMI), 9))
             return sender.recv(64).decode().strip()
 
-    def resolve(self, name: str, kind: str = "A") -> str | None:
+    def resolve(self, name: str, kind: str = "A", *, tcp: bool = False) -> str | None:
         """Ask the gateway's resolver from the app; the answer, else the response code."""
-        query = dns.message.make_query(name, kind)
+        return self._ask(dns.message.make_query(name, kind), tcp=tcp)
+
+    def resolver_cache_misses(self) -> int:
+        """Ask dnsmasq how many questions it had to pass on."""
+        asked = self._ask(dns.message.make_query("misses.bind", "TXT", "CH"), tcp=False)
+        return int((asked or "").strip('"'))
+
+    def _ask(self, query: dns.message.Message, *, tcp: bool) -> str | None:
+        ask = dns.query.tcp if tcp else dns.query.udp
         try:
             with self.app.entered():
-                answer = dns.query.udp(query, GATEWAY, timeout=3)
+                answer = ask(query, GATEWAY, timeout=3)
         except dns.exception.Timeout:
             return None
         records = [record.to_text() for part in answer.answer for record in part]

@@ -24,7 +24,12 @@ class Api(http.server.ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int]) -> None:
         self.status: dict[str, Any] = {}
         self.queries: list[str] = []
+        self.events: list[dict[str, Any]] = []
         super().__init__(address, _Handler)
+
+    def told(self) -> list[str]:
+        """Return the reasons of the Events, in their order."""
+        return [event["reason"] for event in self.events]
 
     def condition(self, kind: str) -> dict[str, Any]:
         """Return the condition without its time; empty where there is none."""
@@ -39,6 +44,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         known = self.path == PATH
         self._answer(200 if known else 404, self._vpn() if known else {"message": "not found"})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.events.append(body)
+        self._answer(201, body)
 
     def do_PATCH(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -1,0 +1,99 @@
+"""Whether a living tunnel is to go to another server, why, and to which. Pure.
+
+Locations are in the order of preference; an empty list is indifferent (`auto`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Sequence
+from datetime import datetime
+
+from piavpn.api.gateway_config import GatewayConfig, Server
+from piavpn.gateway.session import Session
+
+_MOST_DOUBLINGS = 5
+
+
+class Purpose(enum.StrEnum):
+    """Why a living tunnel moves."""
+
+    LOCATION_CHANGE = "LocationChange"
+    """It is in none of the locations asked for now."""
+    RENEWAL = "Renewal"
+    """Its time has come."""
+    RETURN = "Return"
+    """It is in a fallback location, and the preferred one may work again."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Returning:
+    """How the way back from a fallback location goes: each time that it fails, it waits longer."""
+
+    since: float = 0.0
+    """The present session's beginning or the last try's end, in seconds of the monotonic clock."""
+    failures: int = 0
+
+    def due(self, after_seconds: float) -> float:
+        """Return when to try it; the first time `after_seconds` after `since`."""
+        doublings = min(self.failures, _MOST_DOUBLINGS)
+        return self.since + after_seconds * float(2**doublings)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Move:
+    """A move that is due, and the servers that it may go to: at least one."""
+
+    purpose: Purpose
+    targets: tuple[Server, ...]
+
+
+def due(
+    session: Session,
+    config: GatewayConfig,
+    returning: Returning,
+    *,
+    now: float,
+    time: datetime,
+) -> Move | None:
+    """Return the move that is due; None where the tunnel is best left alone.
+
+    Args:
+        session: the present one, which lives.
+        config: what the operator wants.
+        returning: how earlier returns went.
+        now: seconds of the monotonic clock.
+        time: what the wall clock says, by which renewals are appointed.
+    """
+    others = tuple(one for one in config.servers if one.address != session.address)
+    wanted = tuple(one for one in others if one.region in config.locations)
+    if config.locations and session.region not in config.locations and wanted:
+        return Move(Purpose.LOCATION_CHANGE, wanted)
+    renewal = config.renewal
+    if renewal is not None and renewal.public_key == session.public_key and renewal.time <= time:
+        targets = _renewal_targets(session, config, others)
+        return Move(Purpose.RENEWAL, targets) if targets else None
+    better = tuple(one for one in others if _rank(one.region, config) < _rank_of(session, config))
+    if better and returning.due(config.return_seconds) <= now:
+        return Move(Purpose.RETURN, better)
+    return None
+
+
+def _renewal_targets(
+    session: Session, config: GatewayConfig, others: Sequence[Server]
+) -> tuple[Server, ...]:
+    """Return where the next session may be: no worse a location, else any, else where it is."""
+    as_good = tuple(s for s in others if _rank(s.region, config) <= _rank_of(session, config))
+    same = tuple(one for one in config.servers if one.address == session.address)
+    return as_good or tuple(others) or same
+
+
+def _rank_of(session: Session, config: GatewayConfig) -> int:
+    return _rank(session.region, config)
+
+
+def _rank(region: str, config: GatewayConfig) -> int:
+    """Return the region's place among the locations; the unknown ones come last."""
+    locations = config.locations
+    return locations.index(region) if region in locations else len(locations)

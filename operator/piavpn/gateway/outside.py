@@ -1,0 +1,60 @@
+"""What lies beyond the server, asked by sockets that can use no other link than the session's."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+
+from piavpn.api.gateway_config import GatewayConfig
+from piavpn.gateway import question
+from piavpn.gateway.session import Session
+from piavpn.pia import errors, exit_address
+
+PROBE_NAME = "www.privateinternetaccess.com"
+"""What is asked for to see whether the server forwards anything: PIA's own, so it tells nothing."""
+_PORT = 53
+_TRIES, _SECONDS = 3, 1.0
+_STATUS_SECONDS = 5.0
+_LONGEST_ANSWER = 4096
+
+
+def is_there(session: Session) -> bool:
+    """Tell whether the session's resolver answers, and could ask in its turn."""
+    answer = _ask(session, PROBE_NAME)
+    return answer is not None and not answer.failed
+
+
+def seen_as(session: Session, config: GatewayConfig) -> ipaddress.IPv4Address | None:
+    """Return the address under which the Internet sees the session; None where nobody tells."""
+    try:
+        return exit_address.get(
+            config.status_url,
+            lambda name: _resolve(session, name),
+            link=session.link,
+            ca_bundle=config.public_ca_bundle,
+            timeout=_STATUS_SECONDS,
+        )
+    except errors.PiaError:
+        return None
+
+
+def _resolve(session: Session, name: str) -> ipaddress.IPv4Address | None:
+    answer = _ask(session, name)
+    return answer.addresses[0] if answer is not None and answer.addresses else None
+
+
+def _ask(session: Session, name: str) -> question.Answer | None:
+    """Ask the session's first resolver; None where no answer comes."""
+    for _ in range(_TRIES):
+        identifier = int.from_bytes(os.urandom(2))
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+                asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, session.link.encode())
+                asking.settimeout(_SECONDS)
+                asking.connect((str(session.dns_servers[0]), _PORT))
+                asking.send(question.encode(name, identifier))
+                return question.decode(asking.recv(_LONGEST_ANSWER), identifier)
+        except (OSError, UnicodeError, question.GarbledError):
+            continue
+    return None

@@ -1,0 +1,100 @@
+"""When a living tunnel is to go elsewhere, and where to."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+from gateway_objects import CONFIG, FALLBACK_SESSION, NEXT_SESSION, SESSION, A, B, C
+
+from piavpn.api.gateway_config import GatewayConfig, Renewal
+from piavpn.gateway import moves
+from piavpn.gateway.moves import Move, Purpose, Returning
+from piavpn.gateway.session import Session
+
+NOW = 100_000.0
+TIME = datetime(2026, 12, 23, 4, 0, tzinfo=UTC)
+SWISS_FIRST = dataclasses.replace(CONFIG, locations=("swiss", "de-frankfurt"))
+
+
+def due(
+    session: Session,
+    config: GatewayConfig,
+    returning: Returning = Returning(since=NOW),  # noqa: B008 - it is frozen
+) -> Move | None:
+    return moves.due(session, config, returning, now=NOW, time=TIME)
+
+
+def renewed(config: GatewayConfig, session: Session, time: datetime) -> GatewayConfig:
+    return dataclasses.replace(config, renewal=Renewal(session.public_key, time))
+
+
+def test_a_tunnel_where_it_is_wanted_stays() -> None:
+    assert due(SESSION, CONFIG) is None
+    assert due(SESSION, SWISS_FIRST) is None
+
+
+def test_a_tunnel_stays_though_its_server_left_the_list() -> None:
+    assert due(SESSION, dataclasses.replace(SWISS_FIRST, servers=(B, C))) is None
+
+
+def test_a_tunnel_in_a_location_that_is_no_more_asked_for_goes_to_one_that_is() -> None:
+    config = dataclasses.replace(CONFIG, locations=("de-frankfurt",))
+    assert due(SESSION, config) == Move(Purpose.LOCATION_CHANGE, (C,))
+
+
+def test_a_tunnel_does_not_leave_for_a_location_without_servers() -> None:
+    assert due(SESSION, dataclasses.replace(CONFIG, locations=("atlantis",))) is None
+
+
+def test_a_session_is_renewed_at_another_server_when_its_time_has_come() -> None:
+    assert due(SESSION, renewed(SWISS_FIRST, SESSION, TIME)) == Move(Purpose.RENEWAL, (B,))
+
+
+def test_a_session_is_not_renewed_before_its_time() -> None:
+    later = TIME + timedelta(seconds=1)
+    assert due(SESSION, renewed(SWISS_FIRST, SESSION, later)) is None
+
+
+def test_a_renewal_of_another_session_is_none_of_this_one() -> None:
+    assert due(NEXT_SESSION, renewed(SWISS_FIRST, SESSION, TIME)) is None
+
+
+def test_a_renewal_that_was_missed_is_made_up_for() -> None:
+    long_ago = TIME - timedelta(days=40)
+    move = due(SESSION, renewed(SWISS_FIRST, SESSION, long_ago))
+    assert move == Move(Purpose.RENEWAL, (B,))
+
+
+def test_without_another_server_in_the_location_a_renewal_goes_to_a_fallback() -> None:
+    config = dataclasses.replace(SWISS_FIRST, servers=(A, C))
+    assert due(SESSION, renewed(config, SESSION, TIME)) == Move(Purpose.RENEWAL, (C,))
+
+
+def test_without_any_other_server_a_session_is_renewed_where_it_is() -> None:
+    config = dataclasses.replace(SWISS_FIRST, servers=(A,))
+    assert due(SESSION, renewed(config, SESSION, TIME)) == Move(Purpose.RENEWAL, (A,))
+
+
+def test_without_any_server_there_is_no_renewal() -> None:
+    config = dataclasses.replace(SWISS_FIRST, servers=())
+    assert due(SESSION, renewed(config, SESSION, TIME)) is None
+
+
+def test_where_any_location_will_do_a_renewal_may_go_to_any_other_server() -> None:
+    assert due(SESSION, renewed(CONFIG, SESSION, TIME)) == Move(Purpose.RENEWAL, (B, C))
+
+
+def test_a_tunnel_in_a_fallback_location_returns_after_half_an_hour() -> None:
+    early, ripe = Returning(since=NOW - 1799), Returning(since=NOW - 1800)
+    assert due(FALLBACK_SESSION, SWISS_FIRST, early) is None
+    assert due(FALLBACK_SESSION, SWISS_FIRST, ripe) == Move(Purpose.RETURN, (A, B))
+
+
+def test_each_return_that_failed_doubles_the_wait_for_the_next() -> None:
+    waits = [Returning(0.0, failures).due(1800) / 1800 for failures in range(8)]
+    assert waits == [1, 2, 4, 8, 16, 32, 32, 32]
+
+
+def test_where_any_location_will_do_there_is_nowhere_to_return_to() -> None:
+    assert due(FALLBACK_SESSION, CONFIG, Returning(since=0.0)) is None
