@@ -78,6 +78,7 @@ def test_a_vpn_with_its_gateway_here_gets_bridge_proxy_and_pods() -> None:
             "a": PodPlan(Role.SERVICE, NETWORK, IPv4Address("10.100.0.10"), CLUSTER),
         },
         inside=Inside(CLUSTER, NODES),
+        inhabited=frozenset({"home"}),
     )
 
 

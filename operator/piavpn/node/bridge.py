@@ -31,7 +31,6 @@ class Present:
 
     vpn: str
     name: str
-    ports: int
     host: ipaddress.IPv4Interface | None
     mac: str
     mtu: int
@@ -43,7 +42,7 @@ def present() -> dict[str, Present]:
     with IPRoute() as kernel:
         links = list(kernel.get_links())
         addresses = list(kernel.get_addr(family=socket.AF_INET))
-    found = [_read(link, links, addresses) for link in links if _is_ours(link)]
+    found = [_read(link, addresses) for link in links if _is_ours(link)]
     return {bridge.vpn: bridge for bridge in found}
 
 
@@ -57,7 +56,7 @@ def ensure(network: model.Network, before: Present | None) -> bool:
             not ours has the bridge's name.
         pyroute2.NetlinkError, OSError: the kernel refused.
     """
-    if before == _wanted(network, port_count=before.ports if before else 0):
+    if before == _wanted(network):
         return False
     with IPRoute() as kernel:
         if before is None:
@@ -100,11 +99,10 @@ def tunnel_mtu(uplink: int) -> int:
     return min(_LARGEST_MTU, uplink - _WIREGUARD_OVERHEAD)
 
 
-def _wanted(network: model.Network, port_count: int) -> Present:
+def _wanted(network: model.Network) -> Present:
     return Present(
         vpn=network.vpn,
         name=network.bridge,
-        ports=port_count,
         host=network.interface(network.host),
         mac=model.mac_of(network.host),
         mtu=network.mtu,
@@ -126,7 +124,7 @@ def _is_ours(link: Any) -> bool:  # noqa: ANN401 - pyroute2 has no types
     return kind == "bridge" and (link.get_attr("IFLA_IFALIAS") or "").startswith(guard.ALIAS)
 
 
-def _read(link: Any, links: list[Any], addresses: list[Any]) -> Present:  # noqa: ANN401
+def _read(link: Any, addresses: list[Any]) -> Present:  # noqa: ANN401
     own = [
         ipaddress.IPv4Interface(f"{item.get_attr('IFA_ADDRESS')}/{item['prefixlen']}")
         for item in addresses
@@ -135,7 +133,6 @@ def _read(link: Any, links: list[Any], addresses: list[Any]) -> Present:  # noqa
     return Present(
         vpn=link.get_attr("IFLA_IFALIAS").removeprefix(guard.ALIAS),
         name=link.get_attr("IFLA_IFNAME"),
-        ports=sum(item.get_attr("IFLA_MASTER") == link["index"] for item in links),
         host=own[0] if len(own) == 1 else None,
         mac=link.get_attr("IFLA_ADDRESS"),
         mtu=link.get_attr("IFLA_MTU"),

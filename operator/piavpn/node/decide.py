@@ -64,6 +64,8 @@ class NodePlan:
     """By UID."""
     inside: outlet.Inside
     """What service pods may reach by the cluster's network."""
+    inhabited: frozenset[str] = frozenset()
+    """The VPNs with pods here, also those that are not known."""
 
 
 class Step(enum.StrEnum):
@@ -100,6 +102,7 @@ def node_plan(snapshot: Snapshot, tunnel_mtu: int) -> NodePlan:
         proxies={vpn: snapshot.servers.get(vpn, ()) for vpn in gateways & networks.keys()},
         pods=pods,
         inside=outlet.Inside(snapshot.cluster, snapshot.nodes),
+        inhabited=frozenset(here),
     )
 
 

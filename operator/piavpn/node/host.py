@@ -138,9 +138,9 @@ class Host:
         self, plan: NodePlan, present: dict[str, bridge.Present], kept_seconds: float
     ) -> set[str]:
         now = time.monotonic()
-        unused = {
-            vpn for vpn, seen in present.items() if vpn not in plan.networks and not seen.ports
-        }
+        # Ports tell nothing: the kernel keeps a pod's network for minutes after its end, where the
+        # peer of a TCP connection does not answer any more.
+        unused = present.keys() - plan.networks.keys() - plan.inhabited
         self._unused_since = {vpn: self._unused_since.get(vpn, now) for vpn in unused}
         return {
             vpn
@@ -154,6 +154,7 @@ class Host:
         except (nft.NftError, programs.ProgramError) as error:
             # A rule for a link that is gone harms nobody; a bridge that stays is in the way.
             log.warning("bridge %s leaves its rule in chain FORWARD: %s", seen.name, error)
+        ports.remove(seen.name)
         bridge.remove(seen)
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._state / seen.vpn)

@@ -42,6 +42,19 @@ def isolate(bridge: str, owner: guard.Owner, *, isolated: bool) -> None:
                 kernel.brport("set", index=link["index"], isolated=int(isolated))
 
 
+def remove(bridge: str, owner: guard.Owner | None = None) -> None:
+    """Remove a bridge's ports, or those of one pod's address; the pods lose their links.
+
+    Raises:
+        pyroute2.NetlinkError: the kernel refused.
+    """
+    with IPRoute() as kernel:
+        masters = kernel.link_lookup(ifname=bridge)
+        for link in list(kernel.get_links()):
+            if link.get_attr("IFLA_MASTER") in masters and owner in {None, owner_of(link)}:
+                kernel.link("del", index=link["index"])
+
+
 def ensure_guard(known: canonical.Canonical) -> None:
     """Make the guard fit the ports that are there; without any there is none.
 

@@ -53,6 +53,19 @@ def test_an_attached_pods_only_way_out_is_the_gateway(attacher: Attacher, pod: T
     assert pod.run("ip -6 route show default") == ""
 
 
+def test_the_link_of_an_ended_pod_makes_way_for_the_next_of_its_address(
+    attacher: Attacher, world: World, pod: TestPod
+) -> None:
+    """The kernel may keep an ended pod's network: it would answer for the new one's MAC."""
+    other = world.pod()
+    attacher.bring(service("10.100.0.11"), other.seen)
+    attacher.bring(service(ADDRESS), pod.seen)
+    world.end(pod)
+    assert isinstance(attacher.bring(service(ADDRESS), world.pod().seen), Done)
+    assert "vpn0" not in pod.run("ip -o link")
+    assert "vpn0" in other.run("ip -o link")
+
+
 def test_a_pod_without_cluster_network_is_left_alone_for_now(
     attacher: Attacher, world: World
 ) -> None:

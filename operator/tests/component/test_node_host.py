@@ -30,6 +30,7 @@ OTHER_SERVER = dataclasses.replace(SERVER, port=1443)
 INSIDE = Inside(CLUSTER, ())
 PLAN = NodePlan(networks={"home": NETWORK}, proxies={"home": (SERVER,)}, pods={}, inside=INSIDE)
 NOTHING = NodePlan(networks={}, proxies={}, pods={}, inside=INSIDE)
+VPN_GONE = dataclasses.replace(NOTHING, inhabited=frozenset({"home"}))
 
 
 @pytest.fixture
@@ -295,7 +296,7 @@ def test_an_agent_that_ends_leaves_a_bridge_with_a_pod_on_it(
 ) -> None:
     host.bring(PLAN)
     station(world, new_namespace, "10.100.0.10")
-    host.leave(NOTHING)
+    host.leave(VPN_GONE)
     filters = world.node.run("nft list ruleset")
     assert 'iifname "br-home" counter name "dropped_input" drop' in filters
     assert '"port10" . 02:76:0a:64:00:0a . 10.100.0.10' in filters
@@ -309,7 +310,8 @@ def test_a_bridge_stays_filtered_while_a_pod_is_on_it_though_its_vpn_is_gone(
     pod = world.pod()
     attacher = world.attacher()
     assert isinstance(attacher.bring(service("10.100.0.10"), pod.seen), Done)
-    host.bring(NOTHING)
+    host.bring(VPN_GONE)
+    host.bring(VPN_GONE)
     assert 'iifname "br-home" counter name "dropped_input" drop' in world.node.run(
         "nft list table inet piavpn_host"
     )
@@ -317,6 +319,19 @@ def test_a_bridge_stays_filtered_while_a_pod_is_on_it_though_its_vpn_is_gone(
     host.bring(NOTHING)
     host.bring(NOTHING)
     assert "br-home" not in world.node.run("ip -o link; nft list ruleset")
+
+
+def test_what_the_kernel_keeps_of_an_ended_pod_does_not_keep_the_bridge(
+    world: World, host: Host, new_namespace: Callable[[str], Namespace]
+) -> None:
+    """A TCP connection whose peer is silent holds a pod's network for minutes after its end."""
+    host.bring(PLAN)
+    kept = station(world, new_namespace, "10.100.0.10")
+    host.bring(NOTHING)
+    host.bring(NOTHING)
+    assert "br-home" not in world.node.run("ip -o link; nft list ruleset")
+    assert "port10" not in world.node.run("ip -o link; nft list ruleset")
+    assert "vpn0" not in kept.run("ip -o link")
 
 
 OVER_NFTABLES = (
