@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from fakepia import client
-from harness import manifests, nodes, probes
+from harness import capture, judge, manifests, nodes, probes
 
 _FOLDER = pathlib.Path(__file__).parent
 _ARTIFACTS = pathlib.Path(os.environ.get("ARTIFACTS", _FOLDER.parent / "artifacts"))
@@ -60,6 +60,19 @@ def _healthy_pia(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "pia" in request.fixturenames:
         request.getfixturevalue("pia").reset()
+
+
+@pytest.fixture(scope="session")
+def uplinks() -> Iterator[capture.Uplinks]:
+    """Capture what leaves by the nodes' uplinks until the end."""
+    with capture.uplinks() as captured:
+        yield captured
+
+
+@pytest.fixture
+def leaks(uplinks: capture.Uplinks, pia: client.Client) -> judge.Judge:
+    """Return the judge of what left by another way than a tunnel."""
+    return judge.Judge(uplinks, pia)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,11 @@ def run(node: str, *command: str) -> str:
     return _docker("exec", node, *command)
 
 
+def start(node: str, *command: str) -> None:
+    """Start a command on a node and do not wait for its end."""
+    _docker("exec", "--detach", node, *command)
+
+
 def run_in_namespace_of(node: str, uid: str, *command: str) -> str:
     """Run a command of the node in the network namespace of the pod: its image may lack it."""
     script = (
@@ -31,6 +36,37 @@ def answer_arp_for_everyone(node: str) -> None:
     would prove nothing.
     """
     run(node, "sh", "-c", "for f in /proc/sys/net/ipv4/conf/veth*/proxy_arp; do echo 1 > $f; done")
+
+
+def answer_arp_from_now_on(answer: str = "1") -> str:
+    """Return the shell command for the same on links that come later; "0" ends it."""
+    return f"echo {answer} >/proc/sys/net/ipv4/conf/default/proxy_arp"
+
+
+def kill(node: str, uid: str, command: str, *, signal: str = "KILL") -> None:
+    """Send a pod's processes whose command line has this text a signal.
+
+    Raises:
+        AssertionError: there is none.
+    """
+    script = (
+        f"found=; for pid in $(grep -l -e 'pod{uid}' -e 'pod{uid.replace('-', '_')}'"
+        " /proc/[0-9]*/cgroup 2>/dev/null | cut -d/ -f3); do"
+        " tr '\\0' ' ' </proc/$pid/cmdline | grep -q -e \"$1\" || continue;"
+        f' kill -{signal} $pid && found=1; done; [ "$found" ]'
+    )
+    run(node, "bash", "-c", script, "bash", command)
+
+
+def restart(node: str) -> None:
+    """Restart a node, without a moment for its pods to end well."""
+    _docker("restart", "--time", "0", node)
+
+
+def lan_host(node: str) -> str:
+    """Return the address of a host that is beside the nodes and none of them."""
+    template = "{{.NetworkSettings.Networks.kind.Gateway}}"
+    return _docker("inspect", "--format", template, node).strip()
 
 
 def address_of(container: str) -> str:

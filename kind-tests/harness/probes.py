@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness import kubectl, manifests
@@ -41,10 +41,10 @@ class Pod:
     namespace: str
     container: str = "app"
 
-    def python(self, code: str) -> str:
+    def python(self, code: str, *arguments: str) -> str:
         """Run Python code in the pod and return what it prints."""
         return kubectl.execute(
-            self.name, self.namespace, self.container, "python3", "-c", code
+            self.name, self.namespace, self.container, "python3", "-c", code, *arguments
         ).strip()
 
     def start_python(self, code: str) -> None:
@@ -70,6 +70,26 @@ class Pod:
         found = kubectl.get("pod", self.name, self.namespace)
         assert found is not None, f"pod {self.name} is gone"
         return found
+
+    @property
+    def uid(self) -> str:
+        """Its UID; empty while there is no such pod."""
+        found = kubectl.get("pod", self.name, self.namespace) or {}
+        return str(found.get("metadata", {}).get("uid", ""))
+
+    @property
+    def address(self) -> str:
+        """Its address in the cluster; empty while it has none."""
+        found = kubectl.get("pod", self.name, self.namespace) or {}
+        return str(found.get("status", {}).get("podIP", ""))
+
+    @property
+    def container_id(self) -> str:
+        """Its app's container's identity, another one after each start."""
+        statuses = self.get()["status"].get("containerStatuses", [])
+        return next(
+            (one.get("containerID", "") for one in statuses if one["name"] == self.container), ""
+        )
 
     @property
     def node(self) -> str:
@@ -102,12 +122,22 @@ class Tunnel:
 
 
 @contextlib.contextmanager
-def tunnel(name: str, *, location: str, **spec: Any) -> Iterator[Tunnel]:
-    """Make a tunnel, with more of its `spec` where given, and pods, and remove them."""
+def tunnel(
+    name: str, *, location: str, command: Sequence[str] = (), **spec: Any
+) -> Iterator[Tunnel]:
+    """Make a tunnel, with more of its `spec` where given, and pods, and remove them.
+
+    Args:
+        name: the PiaVpn's.
+        location: where its server is.
+        command: what the app runs; nothing: it idles.
+        spec: more of the PiaVpn's.
+    """
     namespace = f"test-{name}"
     secret = manifests.credentials(f"test-{name}")
     vpn = manifests.pia_vpn(name, secret=f"test-{name}", location=location, **spec)
-    app = manifests.app("probe", namespace, name)
+    own = {"command": list(command)} if command else {}
+    app = manifests.app("probe", namespace, name, **own)
     room = manifests.namespace(namespace)
     try:
         kubectl.apply(room, secret, vpn, app)

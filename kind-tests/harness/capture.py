@@ -1,0 +1,228 @@
+"""What leaves the cluster, captured on the uplink of every node: the judge of the leak tests.
+
+Each capture is a service of its node that is up before the container runtime is: a node that
+starts again has no moment in which its pods run and nobody looks. What pods send leaves the node
+with the node's own address, so where a packet goes tells what it is, not where it comes from. Only
+three kinds may leave: what stays within the cluster, encrypted packets to PIA's servers, and calls
+of PIA's APIs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import ipaddress
+import itertools
+import json
+import os
+from collections.abc import Iterator, Mapping
+
+from fakepia import world
+from harness import kubectl, nodes, waiting
+
+UPLINK = "eth0"
+LAN_PORT = 9
+"""Nobody in the tests uses this port of the nodes' own network but who tries to leak into it."""
+
+_FENCES = range(40000, 49999)
+_FOLDER = "/var/local/piavpn-capture"
+
+_OPTIONS = "-Z root -l -n -tttt --immediate-mode -B 65536"
+_UNIT = """\
+[Unit]
+Description=Capture packets
+DefaultDependencies=no
+Before=containerd.service kubelet.service
+[Service]
+ExecStartPre=/bin/sh -c ': > {errors}; {prepare}'
+ExecStart=/usr/bin/tcpdump {options} -Q {direction} -i {link} {filter}
+ExecStartPost=/bin/sh -c 'until grep -q listening {errors}; do sleep 0.05; done'
+StandardOutput=append:{packets}
+StandardError=append:{errors}
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """A link of a node, and which of its packets to capture."""
+
+    node: str
+    link: str
+    filter: str
+    """As tcpdump has it."""
+    direction: str = "out"
+    prepare: str = ":"
+    """Shell commands to run before, also when the node starts again."""
+
+    @property
+    def name(self) -> str:
+        """Name of the service."""
+        return f"capture-{self.link}"
+
+
+class Capture:
+    """Runs at one place."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._beside = nodes.lan_host(place.node)
+        self._packets = f"{_FOLDER}/{place.name}.packets"
+        self._errors = f"{_FOLDER}/{place.name}.errors"
+
+    @property
+    def link(self) -> str:
+        """The link that it captures on."""
+        return self._place.link
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Capture]:
+        """Capture for the time of a block, and go on in it when the node starts again."""
+        self._start()
+        try:
+            yield self
+        finally:
+            self._stop()
+
+    def _start(self) -> None:
+        place = self._place
+        unit = _UNIT.format(
+            options=_OPTIONS, link=place.link, direction=place.direction, filter=place.filter,
+            prepare=place.prepare, packets=self._packets, errors=self._errors,
+        )  # fmt: skip
+        script = f'mkdir -p {_FOLDER}; : >{self._packets}; printf %s "$1" >{self._unit}'
+        nodes.run(place.node, "sh", "-c", script, "sh", unit)
+        nodes.run(place.node, "systemctl", "daemon-reload")
+        nodes.run(place.node, "systemctl", "enable", "--now", "--quiet", place.name)
+
+    def _stop(self) -> None:
+        """End.
+
+        Raises:
+            AssertionError: packets were lost before they were looked at.
+        """
+        place = self._place
+        nodes.run(place.node, "systemctl", "disable", "--now", "--quiet", place.name)
+        said = nodes.run(place.node, "cat", self._errors)
+        nodes.run(place.node, "rm", self._errors, self._packets, self._unit)
+        nodes.run(place.node, "systemctl", "daemon-reload")
+        assert "\n0 packets dropped by kernel" in said, said
+
+    def lines(self) -> list[str]:
+        """Return all packets so far, a line each."""
+        return nodes.run(self._place.node, "cat", self._packets).splitlines()
+
+    def fence(self, port: int) -> int:
+        """Send a packet of the node's own and return how many came before it: all that were sent.
+
+        That it is seen shows that the capture runs.
+        """
+        node, mark = self._place.node, f" > {self._beside}.{port}:"
+        nodes.run(node, "bash", "-c", f"echo >/dev/udp/{self._beside}/{port}")
+
+        def count() -> int | None:
+            found = (number for number, line in enumerate(self.lines(), 1) if mark in line)
+            return next(found, None)
+
+        seen = waiting.eventually(count, f"the capture on {node} sees the node's own packet")
+        assert seen is not None
+        return seen
+
+    @property
+    def _unit(self) -> str:
+        return f"/etc/systemd/system/{self._place.name}.service"
+
+
+class Uplinks:
+    """The captures on all nodes' uplinks."""
+
+    def __init__(self, captures: Mapping[str, Capture]) -> None:
+        self._captures = captures
+        self._ports = iter(_FENCES)
+
+    def mark(self) -> dict[str, int]:
+        """Return this moment, for `since`."""
+        port = next(self._ports)
+        return {node: capture.fence(port) for node, capture in self._captures.items()}
+
+    def since(self, marker: Mapping[str, int]) -> list[str]:
+        """Return the packets that left since that moment and must not have, with their nodes."""
+        now = self.mark()
+        return [
+            f"{node}: {line}"
+            for node, capture in self._captures.items()
+            for line in itertools.islice(capture.lines(), marker[node], now[node])
+            if _is_outside(line)
+        ]
+
+
+@contextlib.contextmanager
+def uplinks() -> Iterator[Uplinks]:
+    """Capture on the uplinks of all nodes for the time of a block."""
+    cluster = kubectl.items("nodes")
+    pods = [ipaddress.IPv4Network(node["spec"]["podCIDR"]) for node in cluster]
+    names = [node["metadata"]["name"] for node in cluster]
+    captures = {name: Capture(_uplink(name, pods)) for name in names}
+    with contextlib.ExitStack() as stack:
+        for node, capture in captures.items():
+            stack.callback(nodes.run, node, "sh", "-c", nodes.answer_arp_from_now_on("0"))
+            stack.enter_context(capture.running())
+        yield Uplinks(captures)
+
+
+def _uplink(node: str, pods: list[ipaddress.IPv4Network]) -> Place:
+    inside = [_network_of_nodes(node), *pods]
+    servers = [server.address for server in world.SERVERS]
+    to_servers = _any(f"dst host {address}" for address in servers)
+    may_leave = _any(
+        (
+            _any(f"dst net {network}" for network in inside),
+            f"dst host {world.FRONT} and tcp dst port {world.FRONT_PORT}",
+            f"{to_servers} and tcp dst port {world.API_PORT}",
+            f"{to_servers} and udp dst port {world.WIREGUARD_PORT}",
+            # The node refuses what a server still sends to a tunnel that has ended.
+            f"{to_servers} and icmp[icmptype] == icmp-unreach",
+            "igmp",
+        )
+    )
+    own = _any(f"src host {address}" for address in _own_ipv6(node))
+    looked_for = (
+        f"ip and not {may_leave}",
+        f"ip6 and not {own}",
+        # A question to the cluster's resolver may be one for the Internet.
+        "ip and (dst port 53 or dst port 853)",
+        f"ip and dst net {inside[0]} and dst port {LAN_PORT}",
+        f"ip and dst net {inside[0]} and udp dst portrange {_FENCES.start}-{_FENCES.stop}",
+    )
+    return Place(node, UPLINK, f"'{_any(looked_for)}'", prepare=_roads_out())
+
+
+def _roads_out() -> str:
+    """Return the commands that let leaks of a node that has just started reach the stand-in."""
+    stand_in = nodes.address_of(f"{os.environ['PIAVPN_CLUSTER']}-fakepia")
+    networks = (world.INTERNET, *world.DOCUMENTATION)
+    roads = (f"ip route replace {network} via {stand_in}" for network in networks)
+    return "; ".join((nodes.answer_arp_from_now_on(), *roads))
+
+
+def _any(expressions: Iterator[str] | tuple[str, ...]) -> str:
+    return "(" + " or ".join(f"({one})" for one in expressions) + ")"
+
+
+def _is_outside(line: str) -> bool:
+    """Tell whether a captured packet is none of ours, nor a question for a name of the cluster."""
+    port = line.partition(" > ")[2].partition(":")[0].rpartition(".")[2]
+    return not (port.isdecimal() and int(port) in _FENCES) and "cluster.local." not in line
+
+
+def _network_of_nodes(node: str) -> ipaddress.IPv4Network:
+    found = json.loads(nodes.run(node, "ip", "-json", "-4", "address", "show", UPLINK))
+    (address,) = found[0]["addr_info"]
+    return ipaddress.IPv4Interface(f"{address['local']}/{address['prefixlen']}").network
+
+
+def _own_ipv6(node: str) -> list[str]:
+    found = json.loads(nodes.run(node, "ip", "-json", "-6", "address", "show", UPLINK))
+    # The unspecified address: before a node has its own, it asks whether another has it.
+    return ["::", *(item["local"] for link in found for item in link.get("addr_info", []))]
