@@ -119,3 +119,21 @@ def test_every_metric_is_described_and_no_other() -> None:
     described = {name for row in rows("metric ") for name in re.findall(r"`(\w+)`", row[0])}
     assert described == served_metrics()
     assert "piavpn_dropped_packets_total" in described
+
+
+def test_every_leak_test_is_listed_and_there() -> None:
+    listed = rows("tried | by")
+    files = re.findall(r"\*\*`(test_\w+\.py)`\*\*", " ".join(row[0] for row in listed))
+    modules = (ast.parse((crd_schema.ROOT / "kind-tests" / name).read_text()) for name in files)
+    there = [
+        item.name
+        for module in modules
+        for item in module.body
+        if isinstance(item, ast.FunctionDef) and item.name.startswith("test_")
+    ]
+    assert [row[1].strip("`") for row in listed] == there
+    assert set(files) == {
+        path.name
+        for path in (crd_schema.ROOT / "kind-tests").glob("test_*.py")
+        if "leaks.nothing_leaves" in path.read_text()
+    }
