@@ -95,13 +95,15 @@ def _in_pod(pod: probes.Pod, command: str) -> None:
 
 def _metrics(tunnel: probes.Tunnel) -> dict[str, float]:
     """Return the app's metrics, without their common prefix and labels."""
-    labels = f'namespace="{tunnel.app.namespace}",service="probe"'
     found = {}
-    for line in _scrape(tunnel.app.node).splitlines():
-        match = re.fullmatch(rf"piavpn_(\w+){{{labels},?(.*)}} (\S+)", line)
-        if match:
-            name, others, value = match.groups()
-            found[f"{name}{{{others}}}"] = float(value)
+    for name, given, value in re.findall(
+        r"^piavpn_(\w+){(.*)} (\S+)$", _scrape(tunnel.app.node), re.MULTILINE
+    ):
+        labels = dict(re.findall(r'(\w+)="(.*?)"', given))
+        owner = labels.pop("namespace", ""), labels.pop("service", "")
+        if owner == (tunnel.app.namespace, "probe"):
+            rest = ",".join(f'{label}="{word}"' for label, word in labels.items())
+            found[f"{name}{{{rest}}}"] = float(value)
     return found
 
 

@@ -110,7 +110,8 @@ def test_a_pod_that_is_not_attached_is_told_so_and_has_no_counters(agent: Agent)
 def test_two_pods_of_one_app_are_one_series(agent: Agent, api: kube_server.Api) -> None:
     agent.attach()
     first = api.get(kube.PODS, "app-0", "media")
-    metadata = {**first["metadata"], "name": "app-1", "uid": "another"}
+    younger = {"name": "app-1", "uid": "another", "creationTimestamp": "2126-11-23T11:00:00Z"}
+    metadata = first["metadata"] | younger
     api.put(kube.PODS, "app-1", "media", metadata=metadata, spec=first["spec"])
     agent.make_pass()
     assert agent.metrics()[f"piavpn_pod_confined{{{APP}}}"] == 1
