@@ -75,6 +75,12 @@ def wait_for_session(api: kube_api.Api, server: str) -> None:
     )
 
 
+def wait_for_exit_address(api: kube_api.Api, address: str) -> None:
+    namespaces.eventually(
+        lambda: api.status.get("exitAddress") == address, what=f"{address} in the status"
+    )
+
+
 def wait_for_line(gateway: Process, line: str) -> None:
     namespaces.eventually(lambda: line in gateway.logs(), what=f"the line {line!r}", seconds=30)
 
@@ -99,6 +105,7 @@ def test_a_renewal_loses_no_packet_and_breaks_no_connection(
         assert world.resolve("whoami.test") == SECOND
         wait_for_pings(counted)
         assert stream.lives()
+        wait_for_exit_address(api, SECOND)
     assert (control.lost, counted.lost) == (0, 0)
     assert api.told() == ["TunnelUp", "Renewed", "ExitAddressChanged"]
     assert world.pia.control.leaks(before).packets == 0
@@ -191,6 +198,7 @@ def test_both_sessions_survive_a_restart_of_the_gateway(world: World, api: kube_
         wait_for_session(api, "zurich401")
         stream = traffic.Stream(world.app)
         renew(world, api, grace_seconds=20)
+        wait_for_exit_address(api, SECOND)
     told = list(api.told())
     with world.gateway() as second:
         # From its first moment on: the rules it loads anew break nothing.
@@ -267,13 +275,9 @@ def test_a_server_that_answers_and_forwards_nothing_is_left(world: World) -> Non
 
 @pytest.mark.usefixtures("gateway")
 def test_the_exit_address_is_learnt_through_the_tunnel(world: World, api: kube_api.Api) -> None:
-    namespaces.eventually(
-        lambda: api.status.get("exitAddress") == FIRST, what="the address in the status"
-    )
+    wait_for_exit_address(api, FIRST)
     renew(world, api)
-    namespaces.eventually(
-        lambda: api.status.get("exitAddress") == SECOND, what="the next one in the status"
-    )
+    wait_for_exit_address(api, SECOND)
 
 
 def test_addresses_of_the_tunnel_may_lie_in_ranges_of_the_cluster(world: World) -> None:
