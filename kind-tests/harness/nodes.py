@@ -29,6 +29,17 @@ def run_in_namespace_of(node: str, uid: str, *command: str) -> str:
     return run(node, "sh", "-c", script, "sh", *command)
 
 
+def kill_process_of(node: str, uid: str, command: str) -> None:
+    """Kill the process of a pod that runs our program's command, as the kernel does out of memory."""
+    script = (
+        f"for file in $(grep -l -e 'pod{uid}' -e 'pod{uid.replace('-', '_')}' /proc/[0-9]*/cgroup"
+        " 2>/dev/null); do pid=$(echo $file | cut -d/ -f3);"
+        f" tr '\\0' ' ' </proc/$pid/cmdline | grep -q 'piavpn {command}' && exec kill -KILL $pid;"
+        " done; exit 1"
+    )
+    run(node, "sh", "-c", script)
+
+
 def answer_arp_for_everyone(node: str) -> None:
     """Have the node answer ARP for everyone on its pods' links, as Calico and Cilium do.
 
