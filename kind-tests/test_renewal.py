@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 
 import pytest
 
 from fakepia import client
-from harness import kubectl, nodes, probes, talk, waiting
+from harness import kubectl, nodes, probes, renewals, talk, waiting
 
 PINGS = 1_000
 CONNECTIONS = 20
@@ -20,21 +19,6 @@ def renewable() -> Iterator[probes.Tunnel]:
     with probes.tunnel("renewal", location="nl_amsterdam") as tunnel:
         waiting.eventually(lambda: tunnel.status()["session"].get("renewTime"), "it is appointed")
         yield tunnel
-
-
-def request(vpn: str) -> None:
-    """Ask for a renewal as README says."""
-    now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    kubectl.run("annotate", "piavpn", vpn, "--overwrite", f"piavpn.dev/renew-requested-at={now}")
-
-
-def renew(tunnel: probes.Tunnel) -> None:
-    """Ask for a renewal and wait until it is done."""
-    before = tunnel.status()["session"]["publicKey"]
-    request(tunnel.vpn)
-    waiting.eventually(
-        lambda: tunnel.status()["session"]["publicKey"] != before, "another session in the status"
-    )
 
 
 def events(vpn: str) -> list[str]:
@@ -50,7 +34,7 @@ def test_a_renewal_on_request_loses_no_ping_and_breaks_no_connection(
     with talk.talking(renewable.app, pings=PINGS, connections=CONNECTIONS) as quiet:
         control = quiet.end()
     with talk.talking(renewable.app, pings=PINGS, connections=CONNECTIONS) as talking:
-        renew(renewable)
+        renewals.renew(renewable)
         after = renewable.server_address
         assert renewable.app.tcp() == after
         assert renewable.app.resolve("whoami.test") == after
@@ -72,7 +56,7 @@ def test_a_gateway_whose_process_was_killed_goes_on_with_both_sessions(
     renewable: probes.Tunnel, pia: client.Client
 ) -> None:
     with talk.talking(renewable.app, pings=1, connections=1) as talking:
-        renew(renewable)
+        renewals.renew(renewable)
         session, calls = renewable.status()["session"], pia.state().servers
         uid = renewable.gateway.get()["metadata"]["uid"]
         nodes.kill_process_of(renewable.gateway.node, uid, "gateway")

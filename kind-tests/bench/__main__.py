@@ -14,10 +14,22 @@ import pathlib
 import subprocess
 import sys
 
-from bench import appstart, leakage, machine, memory, outages, readiness, results, throughput
+from bench import (
+    appstart,
+    leakage,
+    machine,
+    memory,
+    outages,
+    readiness,
+    renewal,
+    results,
+    throughput,
+)
 from fakepia import client
 from harness import nodes, probes
 
+_GRACE = "30s"
+"""Longer than an app talks; the next renewal waits for its end."""
 _FALLBACKS = ["nl_amsterdam", "de-frankfurt", "us_chicago", "panama"]
 
 
@@ -48,11 +60,14 @@ def _run(pia: client.Client, file: pathlib.Path) -> int:
 def _measure(pia: client.Client) -> tuple[list[results.Measurement], machine.Machine]:
     _say("custom resources applied → Ready")
     measurements = [readiness.measure()]
-    with probes.tunnel("bench", location="swiss", fallbackLocations=_FALLBACKS) as tunnel:
+    spec = {"fallbackLocations": _FALLBACKS, "renewal": {"gracePeriod": _GRACE}}
+    with probes.tunnel("bench", location="swiss", **spec) as tunnel:
         _say("start of an app")
         measurements += appstart.measure(tunnel)
         _say("throughput")
         measurements += throughput.measure(tunnel)
+        _say("renewal")
+        measurements += renewal.measure(tunnel)
         _say("server dead")
         measurements.append(outages.dead_server(tunnel, pia))
         # Before the gateway is a new one, which has had nothing to remember.

@@ -30,7 +30,7 @@ def run_in_namespace_of(node: str, uid: str, *command: str) -> str:
 
 
 def kill_process_of(node: str, uid: str, command: str) -> None:
-    """Kill the process of a pod that runs our program's command, as the kernel does out of memory."""
+    """Kill the process of a pod that runs our program's command: it has no time to clean up."""
     script = (
         f"for file in $(grep -l -e 'pod{uid}' -e 'pod{uid.replace('-', '_')}' /proc/[0-9]*/cgroup"
         " 2>/dev/null); do pid=$(echo $file | cut -d/ -f3);"

@@ -1,0 +1,23 @@
+"""Renewals on request, as README tells to make one."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from harness import kubectl, probes, waiting
+
+_SECONDS = 180.0
+"""A renewal waits for the grace period of the one before it."""
+
+
+def renew(tunnel: probes.Tunnel) -> None:
+    """Ask for a renewal and wait until it is done."""
+    before = tunnel.status()["session"]["publicKey"]
+    now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    asked = f"piavpn.dev/renew-requested-at={now}"
+    kubectl.run("annotate", "piavpn", tunnel.vpn, "--overwrite", asked)
+    waiting.eventually(
+        lambda: tunnel.status()["session"]["publicKey"] != before,
+        "another session in the status",
+        timeout=_SECONDS,
+    )
