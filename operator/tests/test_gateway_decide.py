@@ -232,7 +232,7 @@ STEPS: dict[str, tuple[Surroundings, Memory, decide.Step]] = {
             Failure(
                 "NoInternet",
                 "zurich401 (swiss) answers pings and forwards nothing: none of 3 questions to its "
-                "resolver was answered; the gateway registers anew.",
+                "resolvers was answered; the gateway registers anew.",
             ),
         ),
     ),

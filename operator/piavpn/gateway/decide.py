@@ -128,7 +128,7 @@ def _end(around: Surroundings, current: Current) -> Failure | None:
         return Failure(
             Reason.NO_INTERNET,
             f"{session.place} answers pings and forwards nothing: none of {OUTSIDE_MISSES} "
-            "questions to its resolver was answered; the gateway registers anew.",
+            "questions to its resolvers was answered; the gateway registers anew.",
         )
     return None
 

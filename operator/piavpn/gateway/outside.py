@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import os
 import socket
 
@@ -20,7 +21,7 @@ _LONGEST_ANSWER = 4096
 
 
 def is_there(session: Session) -> bool:
-    """Tell whether the session's resolver answers, and could ask in its turn."""
+    """Tell whether a resolver of the session answers, and could ask in its turn."""
     answer = _ask(session, PROBE_NAME)
     return answer is not None and not answer.failed
 
@@ -45,14 +46,14 @@ def _resolve(session: Session, name: str) -> ipaddress.IPv4Address | None:
 
 
 def _ask(session: Session, name: str) -> question.Answer | None:
-    """Ask the session's first resolver; None where no answer comes."""
-    for _ in range(_TRIES):
+    """Ask the session's resolvers in turn; None where no answer comes."""
+    for resolver in itertools.islice(itertools.cycle(session.dns_servers), _TRIES):
         identifier = int.from_bytes(os.urandom(2))
         try:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
                 asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, session.link.encode())
                 asking.settimeout(_SECONDS)
-                asking.connect((str(session.dns_servers[0]), _PORT))
+                asking.connect((str(resolver), _PORT))
                 asking.send(question.encode(name, identifier))
                 return question.decode(asking.recv(_LONGEST_ANSWER), identifier)
         except (OSError, UnicodeError, question.GarbledError):

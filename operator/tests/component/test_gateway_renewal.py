@@ -292,3 +292,23 @@ def test_addresses_of_the_tunnel_may_lie_in_ranges_of_the_cluster(world: World) 
         assert world.resolve("whoami.test", tcp=True) == ELSEWHERE
     assert world.pia.control.leaks(before).packets == 0
     assert world.refused_by_lock() == 0
+
+
+def test_with_the_api_down_a_gateway_restarts_renews_and_fails_over(world: World) -> None:
+    """All that it needs lies in its pod: sessions, configuration, token."""
+    with world.api() as api, world.gateway():
+        wait_for_session(api, "zurich401")
+        appointed = renewal(api)
+    with world.gateway() as second:
+        world.wait_until_up()
+        assert world.exit_address() == FIRST
+        assert "adopted the session at zurich401 (swiss)" in second.logs()
+        world.tell(ZURICH401, ZURICH402, renewal=appointed)
+        namespaces.eventually(
+            lambda: world.exit_address() == SECOND, what="the renewal", seconds=20
+        )
+        wait_for_line(second, "leaving zurich401 (swiss)")
+        with world.pia.control.failing({"server": {"zurich402": "dead"}}):
+            namespaces.eventually(
+                lambda: world.exit_address() == FIRST, what="the other server", seconds=30
+            )
