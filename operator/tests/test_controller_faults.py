@@ -175,6 +175,21 @@ def test_a_refused_login_is_kept_in_the_account_s_secret_and_not_repeated(world:
     assert world.pia.logins == 1
 
 
+def test_a_rate_limit_is_remembered_also_when_its_vpn_is_made_anew(world: World) -> None:
+    world.pia.login = Reply(429, "{}")
+    world.credentials()
+    world.vpn()
+    world.loop.wake("home")
+    eventually(lambda: world.vpn_condition("Authenticated") == ("False", "RateLimited"))
+    world.api.remove(kube.PIA_VPNS, "home")
+    world.loop.wake_all()
+    world.pass_over("home")
+    world.vpn()
+    world.pass_over("home", "home")
+    assert world.vpn_condition("Authenticated") == ("False", "RateLimited")
+    assert world.pia.logins == 1
+
+
 def test_changed_credentials_are_tried_at_once(world: World) -> None:
     world.pia.login = Reply(401, "HTTP Token: Access denied.")
     world.credentials("wrong")

@@ -86,6 +86,14 @@ def read_token(secret: model.Object | None) -> str | None:
     return _decoded(secret).get("token") if secret is not None else None
 
 
+def is_limited(secret: model.Object, now: datetime) -> bool:
+    """Tell whether PIA takes no login of this account yet: not to be forgotten until it does."""
+    known = read(secret)
+    failure = known.failure if known is not None else None
+    limited = failure is not None and failure.reason == errors.RateLimited.reason
+    return limited and failure is not None and failure.retry_time > now
+
+
 def shared(
     credentials: model.Credentials,
     own: model.Object | None,
@@ -112,10 +120,9 @@ def shared(
             return _as_own(known, credentials, failure=None), token
     for each in (own, *others):
         known = read(each)
-        if known is None or known.login != credentials.login or known.failure is None:
+        if known is None or known.login != credentials.login:
             continue
-        limited = known.failure.reason == errors.RateLimited.reason
-        if limited and known.failure.retry_time > now:
+        if each is not None and is_limited(each, now):
             kept = _kept(mine, credentials)
             token = my_token if kept.has_token else None
             return _as_own(kept, credentials, failure=known.failure), token

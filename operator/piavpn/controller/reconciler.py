@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from datetime import UTC, datetime
 
 from piavpn import kube
 from piavpn.controller import accounts, apply, decide, errands, keptlists, observe, report
@@ -114,7 +115,8 @@ class Reconciler:
 
     def _unused_accounts(self) -> set[str]:
         secrets = self._cluster.list(kube.SECRETS, self._namespace, labels=accounts.LABEL)
-        found: set[str] = {secret["metadata"]["name"] for secret in secrets}
+        now = datetime.now(UTC)
+        found = {s["metadata"]["name"] for s in secrets if not accounts.is_limited(s, now)}
         return found - self._observer.account_names()
 
     def _unused_lists(self) -> set[str]:
