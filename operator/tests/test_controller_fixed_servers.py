@@ -100,11 +100,16 @@ def test_pia_is_asked_when_there_is_a_token_to_ask_with() -> None:
 
 def test_the_gateway_keeps_its_server_until_pia_has_answered_after_a_restart() -> None:
     server = gateway_config.Server("dedicated-x", "frankfurt412", IP("198.18.13.9"), 1337)
-    known = dataclasses.replace(CONFIG, servers=(server,))
-    found = decide.decide(dedicated_ip(gateway_config=known))
-    assert found.gateway == dataclasses.replace(
-        known, locations=("dedicated-x",), dedicated_ip=True
+    known = dataclasses.replace(
+        CONFIG, servers=(server,), locations=("dedicated-x",), dedicated_ip=True
     )
+    assert decide.decide(dedicated_ip(gateway_config=known)).gateway == known
+
+
+def test_a_server_that_takes_the_account_s_token_is_not_tried_with_another() -> None:
+    found = decide.decide(dedicated_ip(gateway_config=CONFIG)).gateway
+    assert found is not None
+    assert found.servers == ()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -161,14 +162,38 @@ def test_a_gateway_s_pod_is_touched_once_when_its_inputs_change(tunnel: World) -
     tunnel.vpn(fallbackLocations=["nowhere"], endpoints=tunnel_endpoints(tunnel, caBundle="PEM"))
     tunnel.loop.wake("home")
     eventually(lambda: inputs() != before)
+    eventually(lambda: tunnel.vpn_condition("ServersKnown") == ("False", "UnknownLocation"))
     tunnel.pass_over("home")
-    assert tunnel.vpn_condition("ServersKnown") == ("False", "UnknownLocation")
     assert changes_after_another_pass(tunnel) == []
 
 
 def tunnel_endpoints(world: World, **changes: str) -> dict[str, str]:
     known: dict[str, str] = world.api.get(kube.PIA_VPNS, "home")["spec"]["endpoints"]
     return known | changes
+
+
+def test_a_requested_renewal_is_written_for_the_gateway_and_answered_by_one_event(
+    tunnel: World,
+) -> None:
+    session = {
+        "region": "swiss",
+        "server": "zurich401",
+        "serverAddress": "198.18.1.1",
+        "link": "piaw0",
+        "peerAddress": "10.5.0.7",
+        "publicKey": "our-key",
+        "registeredTime": "2026-11-01T12:00:00Z",
+    }
+    asked = {"piavpn.dev/renew-requested-at": "2026-11-10T14:00:00Z"}
+    tunnel.api.put(kube.PIA_VPNS, "home", status={"session": session})
+    tunnel.api.put(kube.PIA_VPNS, "home", metadata={"annotations": asked})
+    tunnel.pass_over("home", "home")
+    config = tunnel.api.get(kube.CONFIG_MAPS, GATEWAY, NAMESPACE)["data"]["config.json"]
+    assert json.loads(config)["renewal"] == {"publicKey": "our-key", "time": "2026-11-10T14:00:00Z"}
+    told = [event for event in tunnel.api.all(kube.EVENTS) if event["reason"] == "RenewalRequested"]
+    assert [event["message"] for event in told] == [
+        "the session at zurich401 is renewed at 2026-11-10T14:00:00Z, on request"
+    ]
 
 
 # Replacing pods

@@ -174,10 +174,16 @@ def _candidates(
 
 
 def _kept(seen: model.Observed) -> _Servers:
-    """Return the servers that the gateway has, but for those that another tunnel ends at."""
-    held = seen.gateway_config.servers if seen.gateway_config is not None else ()
+    """Return the servers that the gateway has, but for those that another tunnel ends at.
+
+    What takes an account's token is of no use to a dedicated IP's, and the other way round.
+    """
+    config, vpn = seen.gateway_config, seen.vpn
+    dedicated = vpn is not None and vpn.spec.dedicated_ip_secret_ref is not None
+    if config is None or config.dedicated_ip is not dedicated:
+        return ()
     taken = {other.session for other in _others(seen)}
-    return tuple(server for server in held if server.address not in taken)
+    return tuple(server for server in config.servers if server.address not in taken)
 
 
 def _mine(seen: model.Observed, vpn: types.PiaVpn, found: _Servers) -> assignment.Party:
