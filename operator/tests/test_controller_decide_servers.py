@@ -156,7 +156,11 @@ def test_servers_of_the_account_s_other_tunnels_are_left_to_them() -> None:
     mine = dataclasses.replace(CONFIG, servers=(ZURICH_402,))
     found = decide.decide(seen(siblings=(sibling("198.18.1.1", ZURICH_401),), gateway_config=mine))
     assert found.gateway == mine
-    assert found.verdicts[SERVERS_KNOWN] == true("ServersFound", "1 server in swiss")
+    assert found.verdicts[SERVERS_KNOWN] == true(
+        "ServersFound",
+        "1 server in swiss: name another region in spec.fallbackLocations, so that renewals need "
+        "not break connections",
+    )
 
 
 def test_servers_of_another_account_s_tunnels_may_be_used() -> None:

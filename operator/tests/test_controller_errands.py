@@ -173,6 +173,18 @@ def test_the_last_good_list_serves_on_after_a_restart_while_pia_s_is_not_there(
     assert state.refresh_time is None, "it is fetched as soon as the failure is over"
 
 
+def test_measuring_a_kept_list_does_not_put_off_the_next_fetch(
+    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+) -> None:
+    fresh(api).refresh(endpoints, measure=False)
+    front.broken = Reply(503, "down for maintenance")
+    again = fresh(api)
+    again.refresh(endpoints, measure=True)
+    again.measure(endpoints)
+    assert set(again.state(endpoints).latencies or {}) == {HERE}
+    assert again.state(endpoints).refresh_time is None
+
+
 def test_a_kept_list_that_someone_changed_is_refused(
     api: kube_server.Api, endpoints: types.Endpoints, front: Front
 ) -> None:

@@ -70,7 +70,9 @@ class ServerLists:
         state = self.state(endpoints)
         if state.servers is not None:
             latencies = _measured(state.servers)
-            refresh_time = _refresh_time(datetime.now(UTC), latencies)
+            refresh_time = state.refresh_time
+            if state.failure is None:  # else the list is to be fetched again soon
+                refresh_time = _refresh_time(datetime.now(UTC), latencies)
             self._keep(
                 endpoints,
                 dataclasses.replace(state, latencies=latencies, refresh_time=refresh_time),

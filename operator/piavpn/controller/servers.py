@@ -257,8 +257,12 @@ def _found(
         meanwhile = f" (meanwhile: {where})" if where else ""
         return model.Verdict(Status.FALSE, Reason.UNKNOWN_LOCATION, message + meanwhile)
     if servers:
-        count = "1 server" if len(servers) == 1 else f"{len(servers)} servers"
-        message = f"{count} in {where}"
+        message = f"{len(servers)} servers in {where}"
+        if len(servers) == 1:
+            message = (
+                f"1 server in {where}: name another region in spec.fallbackLocations, so that "
+                "renewals need not break connections"
+            )
         return model.Verdict(Status.TRUE, Reason.SERVERS_FOUND, message)
     if spec.server_location == types.AUTO_LOCATION:
         return model.Verdict(
