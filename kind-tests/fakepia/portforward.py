@@ -175,7 +175,8 @@ class PortForwarding:
         binding = Binding(port, peer.account, str(peer.address), ends)
         with self._lock:
             is_new = not any(one.port == port and one.peer == binding.peer for one in self.bindings)
-            change = rules.forward_port(port, peer.address, seconds)
+            known = self._bindings.get(port, binding)
+            change = rules.forward_port(port, known.peer, peer.address, seconds)
             self._server.namespace.run("nft", "-f", "-", stdin=change)
             self._bindings[port] = binding
         return is_new

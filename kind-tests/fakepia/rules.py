@@ -122,18 +122,28 @@ table inet fakepia {{
 """
 
 
-def forward_port(port: int, peer: IPv4Address, seconds: int) -> str:
-    """Give the change that sends `port` to `peer` for the next `seconds`, by TCP and UDP."""
+def forward_port(port: int, before: str, peer: IPv4Address, seconds: int) -> str:
+    """Give the change that sends `port` to `peer` for the next `seconds`, by TCP and UDP.
+
+    Args:
+        port: the port.
+        before: the peer that it went to before, or `peer`.
+        peer: the peer that it goes to.
+        seconds: for how long.
+    """
     keys = f"tcp . {port}, udp . {port}"
-    elements = ", ".join(
-        f"{protocol} . {port} timeout {seconds}s : {peer}" for protocol in ("tcp", "udp")
-    )
-    # An element that is not there cannot be deleted: add it, then replace it, all at once.
+    # An element that is not there cannot be deleted, and one that is there only added as it is:
+    # add the old one, then replace it, all at once.
     return f"""
-add element inet fakepia forwarded {{ {elements} }}
+add element inet fakepia forwarded {{ {_elements(port, before, seconds)} }}
 delete element inet fakepia forwarded {{ {keys} }}
-add element inet fakepia forwarded {{ {elements} }}
+add element inet fakepia forwarded {{ {_elements(port, str(peer), seconds)} }}
 """
+
+
+def _elements(port: int, peer: str, seconds: int) -> str:
+    ways = (f"{protocol} . {port} timeout {seconds}s : {peer}" for protocol in ("tcp", "udp"))
+    return ", ".join(ways)
 
 
 def _entry_points() -> str:

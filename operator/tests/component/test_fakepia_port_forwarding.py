@@ -83,6 +83,17 @@ def test_a_signature_holds_on_another_server(computer: Computer) -> None:
         assert _bind(computer, world.AMSTERDAM402, signed).json()["status"] == "OK"
 
 
+def test_a_port_goes_to_the_peer_that_bound_it_last(pia: FakePia, computer: Computer) -> None:
+    with computer.tunnel(world.ZURICH401) as first:
+        signed = _signature(computer, world.ZURICH401)
+        _bind(computer, world.ZURICH401, signed)
+    with computer.tunnel(world.ZURICH401) as second:
+        assert first["peer_ip"] != second["peer_ip"]
+        assert _bind(computer, world.ZURICH401, signed).json()["status"] == "OK"
+    forwarded = pia.control.state().servers["zurich401"].forwarded_ports
+    assert forwarded[_payload(signed)["port"]] == second["peer_ip"]
+
+
 def test_a_port_that_is_not_bound_again_is_taken_back(pia: FakePia, computer: Computer) -> None:
     pia.control.set_port_forwarding(binding_seconds=2, signature_seconds=3600)
     with computer.tunnel(world.ZURICH401):
