@@ -165,7 +165,7 @@ def test_the_version_is_served_stored_and_has_a_status_subresource(plural: str) 
     [
         (
             "piavpns",
-            ["Ready", "Region", "Server", "Services", "Age"],
+            ["Ready", "Region", "Server", "Port", "Services", "Age"],
             ["Subnet", "Node", "Registered", "Reason", "Message"],
         ),
         (

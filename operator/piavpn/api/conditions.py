@@ -32,6 +32,7 @@ class PiaVpnCondition(StrEnum):
     GATEWAY_ATTACHED = "GatewayAttached"  # operator, as the node agent says of the gateway's pod
     REGISTERED = "Registered"  # gateway: a server knows our key
     TUNNEL_UP = "TunnelUp"  # gateway: packets come back through the tunnel
+    PORT_FORWARDED = "PortForwarded"  # gateway: only while a service receives the forwarded port
 
 
 class ServiceCondition(StrEnum):

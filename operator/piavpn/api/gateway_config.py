@@ -42,6 +42,17 @@ class Renewal:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class PortForwarding:
+    """Where the port goes that PIA forwards."""
+
+    address: ipaddress.IPv4Address
+    """The receiver's, on the bridge."""
+    protocol: types.ForwardedProtocol = types.ForwardedProtocol.BOTH
+    port: int | None = None
+    """The receiver's port; None for the one that PIA assigns."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """All that a gateway is told, but for the token."""
 
@@ -63,6 +74,8 @@ class GatewayConfig:
     """Whom to ask, through the tunnel, under which address the Internet sees it."""
     public_ca_bundle: str | None = codec.field("publicCABundle", default=None)
     """What vouches for `status_url`, in PEM; absent: the public authorities."""
+    port_forwarding: PortForwarding | None = None
+    """None while no app receives a port: then PIA is asked for none."""
 
     def to_json(self) -> str:
         """Return the document; equal configs give equal text."""

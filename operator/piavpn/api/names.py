@@ -47,6 +47,13 @@ MANAGER_GATEWAY = "piavpn-gateway"
 MANAGER_NODE_AGENT = "piavpn-node-agent"
 """Field managers: one for each role, so that each part of a status has one writer."""
 
+PORTS_SECRET = "piavpn-ports"  # noqa: S105 - an object's name
+"""The Secret in which gateways keep their ports' signatures, one key a VPN.
+
+One for all: gateways share a service account, so what one may read, all may; and a rule of RBAC
+names objects by their whole name, so this one name is as narrow as a rule can be that is not
+written anew for every VPN, by an operator with rights over roles."""
+
 _MAX_LINK_NAME = 15
 _MAX_SECRET_NAME = 253
 

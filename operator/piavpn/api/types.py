@@ -141,6 +141,16 @@ class MeasuredRegion:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ForwardedPort:
+    """The port that PIA forwards to the VPN's receiver. Written by the gateway."""
+
+    port: int
+    expires_at: datetime
+    """Until when PIA's signature holds; a new one is had before."""
+    last_bound_at: datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PiaVpnStatus:
     """What is known of a tunnel."""
 
@@ -151,6 +161,7 @@ class PiaVpnStatus:
     """The servers that the gateway goes by now. Written by the gateway."""
     servers: tuple[MeasuredRegion, ...] = ()
     exit_address: ipaddress.IPv4Address | None = None
+    forwarded_port: ForwardedPort | None = None
     services: int = 0
     node_name: str | None = None
     conditions: tuple[conditions.Condition, ...] = ()
@@ -168,6 +179,19 @@ class Protocol(StrEnum):
 
     TCP = "TCP"
     UDP = "UDP"
+
+
+class ForwardedProtocol(StrEnum):
+    """Which protocols of the forwarded port an app receives."""
+
+    TCP = "TCP"
+    UDP = "UDP"
+    BOTH = "Both"
+
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """The protocols themselves."""
+        return tuple(each for each in Protocol if self in (self.BOTH, each))
 
 
 class ImagePullPolicy(StrEnum):

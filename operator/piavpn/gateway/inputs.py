@@ -21,6 +21,8 @@ class Files:
     token: pathlib.Path = pathlib.Path("/etc/piavpn/account/token")
     dedicated_ip: pathlib.Path = pathlib.Path("/etc/piavpn/account/dedicated-ip")
     """The token of a dedicated IP, where the tunnel ends at one."""
+    port: pathlib.Path = pathlib.Path("/etc/piavpn/port/port.json")
+    """The forwarded port that an earlier gateway of this VPN kept."""
     resolv_conf: pathlib.Path = pathlib.Path("/etc/resolv.conf")
     state: pathlib.Path = pathlib.Path("/run/piavpn")
     """A directory in memory that lives as long as the pod."""

@@ -11,7 +11,14 @@ import sys
 from pyroute2 import NetlinkError
 
 from piavpn import health, kube
-from piavpn.gateway import inputs, loop, privileges, report
+from piavpn.gateway import (
+    inputs,
+    loop,
+    portforwarder,
+    portstore,
+    privileges,
+    report,
+)
 from piavpn.net import nft
 
 log = logging.getLogger(__name__)
@@ -38,17 +45,22 @@ def run(files: inputs.Files | None = None) -> int:
         log.error("PIAVPN_VPN must name the PiaVpn; the operator sets it in the pods that it makes")
         return _FAILED
     try:
-        _run(vpn, files or inputs.Files())
+        _run(vpn, os.environ.get("PIAVPN_NAMESPACE", ""), files or inputs.Files())
     except (privileges.PrivilegeError, nft.NftError, NetlinkError, OSError) as error:
         log.error("%s", error)  # noqa: TRY400 - the message says it all
     return _FAILED
 
 
-def _run(vpn: str, files: inputs.Files) -> None:
+def _run(vpn: str, namespace: str, files: inputs.Files) -> None:
     privileges.give_up_root()
+    dice = random.Random()  # noqa: S311 - jitter
     reporter = report.Reporter(vpn, kube.Cluster.connect)
-    gateway = loop.Gateway(files, reporter, random.Random())  # noqa: S311 - jitter
+    gateway = loop.Gateway(files, reporter, dice)
     gateway.start()
+    store = portstore.Store(
+        vpn, namespace, state=files.state, mounted=files.port, connect=kube.Cluster.connect
+    )
+    portforwarder.PortForwarder(files, gateway.current, reporter.show_port, store, dice).start()
     health.serve("0.0.0.0", HEALTH_PORT, {"/livez": gateway.live, "/readyz": gateway.ready})  # noqa: S104 - the kubelet asks at the pod's address
     reporter.start()
     try:

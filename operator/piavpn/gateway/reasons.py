@@ -23,3 +23,6 @@ class Reason(StrEnum):
     RETURN_FAILING = "ReturnFailing"
     LOCATION_CHANGE_FAILING = "LocationChangeFailing"
     SERVER_ANSWERS = "ServerAnswers"
+    BINDING = "Binding"
+    BOUND = "Bound"
+    NO_TUNNEL = "NoTunnel"

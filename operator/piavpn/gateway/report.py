@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from piavpn import kube
 from piavpn.api import codec, names, types
-from piavpn.gateway import events, status
+from piavpn.gateway import events, portreport, status
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ class Reporter:
         self._cluster: kube.Cluster | None = None
         self._shown: status.Report | None = None
         self._events: collections.deque[events.Event] = collections.deque(maxlen=_MOST_EVENTS)
+        self._shown_port: portreport.PortReport | None = None
         self._changed = threading.Event()
 
     def start(self) -> None:
@@ -44,6 +45,12 @@ class Reporter:
         """Have this Event posted; never waits."""
         self._events.append(event)
         self._changed.set()
+
+    def show_port(self, report: portreport.PortReport | None) -> None:
+        """Have this written of the forwarded port; None where there is to be none."""
+        if report != self._shown_port:
+            self._shown_port = report
+            self._changed.set()
 
     def _keep_writing(self) -> None:
         wait = _FIRST_WAIT
@@ -75,6 +82,7 @@ class Reporter:
         wanted = status.body(
             self._vpn,
             report,
+            self._shown_port,
             before=known.conditions,
             generation=vpn["metadata"].get("generation", 0),
             now=datetime.now(UTC),

@@ -10,7 +10,7 @@ from typing import Any
 
 from piavpn.api import codec, conditions, types
 from piavpn.api.gateway_config import GatewayConfig
-from piavpn.gateway import decide, moves
+from piavpn.gateway import decide, moves, portreport
 from piavpn.gateway.memory import Failure, Memory
 from piavpn.gateway.reasons import Reason
 from piavpn.gateway.session import Session
@@ -49,9 +49,10 @@ def of_step(step: decide.Step, memory: Memory, config: GatewayConfig | None) -> 
     return dataclasses.replace(report, candidates=candidates)
 
 
-def body(
+def body(  # noqa: PLR0913 - a status has these parts
     vpn: str,
     report: Report,
+    port: portreport.PortReport | None = None,
     *,
     before: Iterable[conditions.Condition],
     generation: int,
@@ -62,14 +63,13 @@ def body(
     Args:
         vpn: name of the PiaVpn.
         report: what is so now.
+        port: what is so of the forwarded port; None where there is none to be.
         before: the conditions that the PiaVpn has.
         generation: the PiaVpn's generation that this is about.
         now: time of transition for what changed.
     """
-    wanted = [
-        dataclasses.replace(condition, observed_generation=generation)
-        for condition in (report.registered, report.tunnel_up)
-    ]
+    told = [report.registered, report.tunnel_up, *([port.condition] if port else [])]
+    wanted = [dataclasses.replace(each, observed_generation=generation) for each in told]
     status: dict[str, Any] = {
         "conditions": conditions.to_status(conditions.transitioned(before, wanted, now))
     }
@@ -79,6 +79,8 @@ def body(
         status["candidateServers"] = codec.encode(report.candidates)
     if report.exit_address is not None:
         status["exitAddress"] = codec.encode(report.exit_address)
+    if port is not None and port.forwarded_port is not None:
+        status["forwardedPort"] = codec.encode(port.forwarded_port)
     return {"metadata": {"name": vpn}, "status": status}
 
 

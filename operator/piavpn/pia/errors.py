@@ -77,3 +77,27 @@ class BadResponse(PiaError):  # noqa: N818 - the reason's name
     """The peer is PIA, and its answer makes no sense."""
 
     reason = "BadResponse"
+
+
+class Unauthorized(PiaError):  # noqa: N818 - the reason's name
+    """The port forwarding API takes us for no client: the call came from outside the tunnel."""
+
+    reason = "Unauthorized"
+
+
+class PortBusy(PiaError):  # noqa: N818 - the reason's name
+    """The port is another's at this server: it takes another port, or another server."""
+
+    reason = "PortBusy"
+
+
+class PortForwardingNotOffered(PiaError):  # noqa: N818 - the reason's name
+    """The server has no port forwarding API: PIA offers none in this region."""
+
+    reason = "PortForwardingNotOffered"
+
+
+class SignatureRejected(PiaError):  # noqa: N818 - the reason's name
+    """The server does not take a port's signature, such as an expired one: it takes a new one."""
+
+    reason = "SignatureRejected"

@@ -25,6 +25,7 @@ folder = pathlib.Path("/run/world")
 sys.exit(main.run(inputs.Files(
     config=folder / "config" / "config.json",
     token=folder / "account" / "token",
+    port=folder / "port" / "port.json",
     resolv_conf=folder / "resolv.conf",
     state=folder / "state",
 )))
@@ -95,6 +96,7 @@ def running(pod: Namespace, folder: pathlib.Path) -> Iterator[Process]:
         "PYTHONPATH": "/run/source:/run/packages",
         "KUBECONFIG": "/run/world/kubeconfig",
         "PIAVPN_VPN": "home",
+        "PIAVPN_NAMESPACE": "piavpn-system",
     }
     with pod.entered(), log.open("ab") as output:
         started = subprocess.Popen(

@@ -194,7 +194,7 @@ def around(
     """Make the surroundings; the node agent has done its work, the operator has not."""
     node, pod, app = (new_namespace(role) for role in ("node", "pod", "app"))
     made = World(pia, node, pod, app, folder)
-    for name in ("config", "account", "state", "wireguard"):
+    for name in ("config", "account", "port", "state", "wireguard"):
         folder.joinpath(name).mkdir()
     folder.chmod(0o755)
     folder.joinpath("state").chmod(0o777)

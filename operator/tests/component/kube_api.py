@@ -13,11 +13,12 @@ from typing import Any
 from namespaces import Namespace
 
 PATH = "/apis/piavpn.dev/v1alpha1/piavpns/home"
+SECRET = "/api/v1/namespaces/piavpn-system/secrets/piavpn-ports"
 GENERATION = 3
 
 
 class Api(http.server.ThreadingHTTPServer):
-    """Serves the PiaVpn `home` and takes its status by server-side apply."""
+    """Serves the PiaVpn `home`, takes its status by server-side apply, and one Secret's data."""
 
     daemon_threads = True
 
@@ -25,6 +26,8 @@ class Api(http.server.ThreadingHTTPServer):
         self.status: dict[str, Any] = {}
         self.queries: list[str] = []
         self.events: list[dict[str, Any]] = []
+        self.secret: dict[str, str] = {}
+        """Data of the Secret in which gateways keep their ports, as the API has it."""
         super().__init__(address, _Handler)
 
     def told(self) -> list[str]:
@@ -52,6 +55,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_PATCH(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == SECRET:
+            self.server.secret |= body["data"]
+            self._answer(200, {"kind": "Secret"})
+            return
         self.server.queries.append(self.path)
         self.server.status = body["status"]
         self._answer(200, self._vpn())

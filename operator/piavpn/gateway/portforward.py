@@ -1,0 +1,208 @@
+"""When to ask PIA for a port and when to bind it. Pure.
+
+A port is first signed, which gives it to the account for two months on every server, then bound at
+the server of the session, again and again. What goes wrong here never touches the tunnel.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from datetime import datetime, timedelta
+
+from piavpn.gateway.memory import Failure
+from piavpn.gateway.reasons import Reason
+from piavpn.gateway.session import Session
+from piavpn.pia import errors
+from piavpn.pia.portforward import BIND_INTERVAL, SignedPort
+
+RENEW_BEFORE = timedelta(days=7)
+"""A signature with less than that left is replaced: the port changes then, at a quiet time."""
+FIRST_SECONDS, LONGEST_SECONDS = 1.0, 300.0
+_MOST_DOUBLINGS = 10
+_NO_TUNNEL = Failure(Reason.NO_TUNNEL, "The tunnel is down: see the condition TunnelUp.")
+_NO_TOKEN = Failure(
+    Reason.WAITING_FOR_TOKEN,
+    "There is no token of the PIA account yet: see the condition Authenticated.",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Around:
+    """What there is now."""
+
+    wanted: bool
+    session: Session | None
+    token: str | None = dataclasses.field(repr=False)
+    now: datetime
+    clock: float
+    """Seconds of the monotonic clock."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Retry:
+    """Failures in a row of one call, and when it may be made again."""
+
+    failures: int = 0
+    at: float = 0.0
+
+    def later(self, clock: float, dice: random.Random) -> Retry:
+        """Return it after one more failure: the wait doubles, with jitter."""
+        longest = min(FIRST_SECONDS * 2 ** min(self.failures, _MOST_DOUBLINGS), LONGEST_SECONDS)
+        return Retry(self.failures + 1, clock + longest * dice.uniform(0.5, 1.0))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Memory:
+    """What earlier steps left."""
+
+    held: SignedPort | None = None
+    """The port that was bound last, maybe by an earlier process."""
+    fresh: SignedPort | None = None
+    """A newly signed one that was not bound yet."""
+    lost: bool = False
+    """Whether PIA refused the held port: it takes another."""
+    bound_by: str = ""
+    """Public key of the session that the held port is bound by; empty while by none."""
+    bound_at: datetime | None = None
+    next_bind: float = 0.0
+    session: str = ""
+    """Public key of the session that the retries are about."""
+    sign: Retry = Retry()
+    bind: Retry = Retry()
+    failure: Failure | None = None
+    """Why the last call failed, until one of its kind succeeds."""
+
+    def at(self, session: Session) -> Memory:
+        """Return the memory at this session: what failed at another one is tried at once."""
+        if session.public_key == self.session:
+            return self
+        return dataclasses.replace(self, session=session.public_key, sign=Retry(), bind=Retry())
+
+    def aged(self, now: datetime) -> Memory:
+        """Return the memory without a port whose signature has ended."""
+        if self.held is None or self.held.expires_at > now:
+            return self
+        return dataclasses.replace(self, held=None, lost=False, bound_by="", bound_at=None)
+
+    def signed(self, fresh: SignedPort) -> Memory:
+        """Return the memory with a new port, to be bound."""
+        return dataclasses.replace(self, fresh=fresh, sign=dataclasses.replace(self.sign, at=0.0))
+
+    def bound(self, port: SignedPort, around: Around, dice: random.Random) -> Memory:
+        """Return the memory after this port was bound by the present session."""
+        # Earlier rather than later, and many gateways not at once.
+        wait = BIND_INTERVAL.total_seconds() * dice.uniform(0.93, 1.0)
+        return dataclasses.replace(
+            self,
+            held=port,
+            fresh=None,
+            lost=False,
+            bound_by=self.session,
+            bound_at=around.now.replace(microsecond=0),
+            next_bind=around.clock + wait,
+            sign=Retry() if port == self.fresh else self.sign,
+            bind=Retry(),
+            failure=None,
+        )
+
+    def not_signed(self, error: errors.PiaError, clock: float, dice: random.Random) -> Memory:
+        """Return the memory after PIA gave no port."""
+        failure = Failure(error.reason, error.message)
+        return dataclasses.replace(self, sign=self.sign.later(clock, dice), failure=failure)
+
+    def not_bound(
+        self, port: SignedPort, error: errors.PiaError, clock: float, dice: random.Random
+    ) -> Memory:
+        """Return the memory after a server did not bind this port."""
+        changed = dataclasses.replace(
+            self,
+            bound_by="" if port == self.held else self.bound_by,
+            bind=self.bind.later(clock, dice),
+            failure=Failure(error.reason, error.message),
+        )
+        if not isinstance(error, errors.PortBusy | errors.SignatureRejected):
+            return changed
+        # The first new port is asked for at once; if that is refused, too, there is no hurry.
+        sign = changed.sign.later(clock, dice)
+        sign = sign if sign.failures > 1 else dataclasses.replace(sign, at=clock)
+        is_fresh = port == self.fresh
+        return dataclasses.replace(
+            changed,
+            fresh=None if is_fresh else self.fresh,
+            lost=self.lost or not is_fresh,
+            sign=sign,
+            bind=Retry(),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Off:
+    """No app wants a port."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing can be done before something changes."""
+
+    why: Failure
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing is due."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sign:
+    """Ask PIA for a new port."""
+
+    session: Session
+    token: str = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bind:
+    """Have the session's server forward this port."""
+
+    session: Session
+    port: SignedPort
+
+
+Step = Off | Wait | Rest | Sign | Bind
+
+
+def next_step(around: Around, memory: Memory) -> Step:
+    """Return what to do; `memory` is that of the present session, and aged."""
+    if not around.wanted:
+        return Off()
+    if around.session is None:
+        return Wait(_NO_TUNNEL)
+    usable = _usable(memory)
+    if _needs_another(memory, around.now) and around.clock >= memory.sign.at:
+        if around.token is not None:
+            return Sign(around.session, around.token)
+        if usable is None:
+            return Wait(_NO_TOKEN)
+    if usable is not None and _due(memory, usable, around.clock):
+        return Bind(around.session, usable)
+    return Rest()
+
+
+def _needs_another(memory: Memory, now: datetime) -> bool:
+    if memory.fresh is not None:
+        return False
+    if memory.held is None or memory.lost:
+        return True
+    return memory.held.expires_at - now < RENEW_BEFORE
+
+
+def _usable(memory: Memory) -> SignedPort | None:
+    """Return the port to bind: the newest that PIA did not refuse."""
+    return memory.fresh or (None if memory.lost else memory.held)
+
+
+def _due(memory: Memory, port: SignedPort, clock: float) -> bool:
+    if clock < memory.bind.at:
+        return False
+    return port == memory.fresh or memory.bound_by != memory.session or clock >= memory.next_bind

@@ -1,0 +1,161 @@
+"""Keeps the forwarded port: a thread beside the gateway's loop, which it never holds up."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from piavpn.api.gateway_config import GatewayConfig
+from piavpn.gateway import forwarded, inputs, portforward, portreport, portstore
+from piavpn.gateway.session import Session
+from piavpn.net import conntrack, nft, programs
+from piavpn.pia import errors
+from piavpn.pia import portforward as api
+from piavpn.pia.portforward import SignedPort
+
+log = logging.getLogger(__name__)
+
+CALL_SECONDS = 6.0
+_WAIT_SECONDS = 0.25
+_PAUSE_SECONDS = 5.0
+"""After something that nobody expected."""
+
+
+class PortForwarder:
+    """Signs, binds and forwards one VPN's port for as long as an app wants it."""
+
+    def __init__(
+        self,
+        files: inputs.Files,
+        current: Callable[[], Session | None],
+        show: Callable[[portreport.PortReport | None], None],
+        store: portstore.Store,
+        dice: random.Random,
+    ) -> None:
+        """Take up the port that was kept.
+
+        Args:
+            files: where the pod has its inputs.
+            current: the session that new connections use; called from the thread.
+            show: called with what the status should say; must not block.
+            store: where the port is kept.
+            dice: spreads the calls of many gateways.
+        """
+        self._files = files
+        self._current = current
+        self._show = show
+        self._store = store
+        self._dice = dice
+        self._memory = portforward.Memory(held=store.load())
+        self._config: GatewayConfig | None = None
+        self._ways: frozenset[forwarded.Way] = frozenset()
+        self._said = ""
+
+    def start(self) -> None:
+        """Start the thread; the gateway's rules are there."""
+        self._store.start()
+        threading.Thread(target=self._run, name="portforward", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            pause = _WAIT_SECONDS
+            try:
+                self._turn()
+            except (nft.NftError, programs.ProgramError, OSError) as error:
+                log.error("port forwarding: %s", error)  # noqa: TRY400 - the message says it all
+                pause = _PAUSE_SECONDS
+            except Exception:
+                log.exception("port forwarding failed unexpectedly")
+                pause = _PAUSE_SECONDS
+            time.sleep(pause)
+
+    def _turn(self) -> None:
+        self._read_config()
+        if self._config is None:
+            return
+        around = self._look(self._config)
+        self._memory = self._memory.aged(around.now)
+        if around.session is not None:
+            self._memory = self._memory.at(around.session)
+        step = portforward.next_step(around, self._memory)
+        self._forward(self._config)
+        self._take(step, around, self._config)
+        self._forward(self._config)
+        report = portreport.of(self._memory, step, self._config.port_forwarding)
+        self._show(report)
+        self._say(report.condition.message if report is not None else "")
+
+    def _read_config(self) -> None:
+        """Read what the operator tells; what was told last holds while it cannot be read."""
+        try:
+            self._config = inputs.read_config(self._files.config)
+        except inputs.InputError as error:
+            self._say(str(error))
+
+    def _look(self, config: GatewayConfig) -> portforward.Around:
+        return portforward.Around(
+            wanted=config.port_forwarding is not None,
+            session=self._current(),
+            token=inputs.read_token(self._files.token),
+            now=datetime.now(UTC),
+            clock=time.monotonic(),
+        )
+
+    def _take(
+        self, step: portforward.Step, around: portforward.Around, config: GatewayConfig
+    ) -> None:
+        match step:
+            case portforward.Sign(session, token):
+                self._sign(_api(session, config), token)
+            case portforward.Bind(session, port):
+                self._bind(_api(session, config), port, around)
+
+    def _sign(self, server: api.Api, token: str) -> None:
+        try:
+            signed = server.sign(token, timeout=CALL_SECONDS)
+        except errors.PiaError as error:
+            self._memory = self._memory.not_signed(error, time.monotonic(), self._dice)
+        else:
+            self._memory = self._memory.signed(signed)
+
+    def _bind(self, server: api.Api, port: SignedPort, around: portforward.Around) -> None:
+        try:
+            server.bind(port, timeout=CALL_SECONDS)
+        except errors.PiaError as error:
+            self._memory = self._memory.not_bound(port, error, time.monotonic(), self._dice)
+            return
+        is_new = port != self._memory.held
+        self._memory = self._memory.bound(port, around, self._dice)
+        if is_new:
+            self._store.keep(port)
+
+    def _forward(self, config: GatewayConfig) -> None:
+        """Have the map lead to the receiver, and end connections that it does not lead to now.
+
+        A port that is not bound yet is led there, too, so that nothing of it is ever lost.
+
+        Raises:
+            NftError: the kernel refused.
+            ProgramError: connection tracking cannot be told.
+        """
+        ports = {p.port for p in (self._memory.held, self._memory.fresh) if p is not None}
+        wanted = forwarded.ways(config.port_forwarding, ports)
+        if wanted == self._ways:
+            return
+        nft.load(forwarded.update(wanted))
+        gone, self._ways = self._ways - wanted, wanted
+        for way in gone:
+            conntrack.forget_inbound(way.protocol.lower(), way.port)
+
+    def _say(self, line: str) -> None:
+        if line != self._said:
+            log.info("port forwarding: %s", line or "off")
+            self._said = line
+
+
+def _api(session: Session, config: GatewayConfig) -> api.Api:
+    return api.Api(session.cn, session.server_vip, session.link, config.ca_bundle)

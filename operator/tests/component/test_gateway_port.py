@@ -1,0 +1,281 @@
+"""The forwarded port against a stand-in of PIA: it reaches the app, and stays."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ipaddress
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import fakepia_world
+import gateway_world
+import namespaces
+import pytest
+from fakepia_world import FakePia
+from gateway_world import APP, ZURICH401, ZURICH402, World
+from kube_api import Api
+from namespaces import Namespace
+
+from piavpn.api.gateway_config import PortForwarding
+from piavpn.api.types import ForwardedProtocol
+
+# Answers by both protocols with the client's address; TCP connections stay open.
+ECHO = """
+import selectors, socket, sys
+port = int(sys.argv[1])
+poll = selectors.DefaultSelector()
+tcp = socket.create_server(("0.0.0.0", port))
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("0.0.0.0", port))
+for each in (tcp, udp): poll.register(each, selectors.EVENT_READ)
+held = []
+while True:
+    for key, _ in poll.select():
+        if key.fileobj is tcp:
+            connection, peer = tcp.accept()
+            connection.sendall(f"{peer[0]} says ".encode() + connection.recv(100))
+            held.append(connection)
+        else:
+            said, peer = udp.recvfrom(100)
+            udp.sendto(f"{peer[0]} says ".encode() + said, peer)
+"""
+RECEIVER = PortForwarding(ipaddress.IPv4Address(APP))
+HEARD = "198.18.200.1 says hello"
+
+
+@pytest.fixture(scope="module")
+def pia() -> Iterator[FakePia]:
+    with fakepia_world.running() as pia:
+        yield pia
+
+
+@pytest.fixture
+def world(
+    pia: FakePia, new_namespace: Callable[[str], Namespace], tmp_path: pathlib.Path
+) -> Iterator[World]:
+    with gateway_world.around(pia, new_namespace, tmp_path) as world:
+        world.give_token()
+        yield world
+    pia.control.set_port_forwarding(binding_seconds=1200, signature_seconds=62 * 86400)
+    pia.control.reset()
+    pia.control.forget_peers()
+
+
+def bound(api: Api, *, but: int = 0) -> int:
+    """Wait until a port is bound, another one than `but`, and return it."""
+
+    def port() -> int:
+        told: int = api.status.get("forwardedPort", {}).get("port", 0)
+        fine = api.condition("PortForwarded").get("status") == "True"
+        return told if fine and told != but else 0
+
+    namespaces.eventually(lambda: port() != 0, what="a bound port", seconds=30)
+    return port()
+
+
+def ports_at(world: World, cn: str) -> set[int]:
+    """Return the ports that a server forwards to peers that it knows."""
+    server = world.pia.control.state().servers[cn]
+    peers = {peer.address for peer in server.peers}
+    return {port for port, address in server.forwarded_ports.items() if address in peers}
+
+
+def refused(api: Api, reason: str) -> dict[str, Any]:
+    def shown() -> bool:
+        condition = api.condition("PortForwarded")
+        return (condition.get("status"), condition.get("reason")) == ("False", reason)
+
+    namespaces.eventually(shown, what=f"the reason {reason}", seconds=20)
+    return api.condition("PortForwarded")
+
+
+@contextlib.contextmanager
+def listening(world: World, port: int) -> Iterator[None]:
+    with world.app.process(sys.executable, "-c", ECHO, str(port)):
+        listens = f"ss -Hltn sport = :{port}"
+        namespaces.eventually(lambda: world.app.run(listens), what="the app")
+        yield
+
+
+def dial(
+    world: World, port: int, protocol: str = "tcp", address: str = "198.18.11.1"
+) -> str | None:
+    return world.pia.control.connect(address, port, protocol, "hello")
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_who_dials_the_port_reaches_the_app_and_keeps_the_own_address(
+    world: World, protocol: str
+) -> None:
+    world.tell(ZURICH401, port_forwarding=RECEIVER)
+    with world.api() as api, world.gateway():
+        port = bound(api)
+        with listening(world, port):
+            assert dial(world, port, protocol) == HEARD
+            # The control: another port of the same server leads nowhere.
+            assert dial(world, port - 1, protocol) is None
+        assert api.condition("PortForwarded")["message"] == (
+            f"Port {port} (TCP and UDP) goes to 10.100.0.10:{port}."
+        )
+        told = api.status["forwardedPort"]
+        assert sorted(told) == ["expiresAt", "lastBoundAt", "port"]
+
+
+def test_the_port_can_go_to_a_fixed_one_by_one_protocol_alone(world: World) -> None:
+    receiver = PortForwarding(RECEIVER.address, ForwardedProtocol.UDP, 6881)
+    world.tell(ZURICH401, port_forwarding=receiver)
+    with world.api() as api, world.gateway():
+        port = bound(api)
+        with listening(world, 6881):
+            assert dial(world, port, "udp") == HEARD
+            assert dial(world, port, "tcp") is None
+
+
+def test_pia_is_asked_for_no_port_until_an_app_wants_one(world: World) -> None:
+    world.tell(ZURICH401)
+    with world.api() as api, world.gateway():
+        world.wait_until_up()
+        assert ports_at(world, "zurich401") == set()
+        world.tell(ZURICH401, port_forwarding=RECEIVER)
+        port = bound(api)
+        world.tell(ZURICH401)
+        namespaces.eventually(lambda: "forwardedPort" not in api.status, what="no port")
+        assert api.condition("PortForwarded") == {}
+        with listening(world, port):
+            assert dial(world, port) is None
+        world.tell(ZURICH401, port_forwarding=RECEIVER)
+        assert bound(api) == port
+
+
+def test_the_port_outlives_the_gateways_process(world: World) -> None:
+    world.tell(ZURICH401, port_forwarding=RECEIVER)
+    with world.api() as api:
+        with world.gateway():
+            port = bound(api)
+        api.status.clear()
+        with world.gateway():
+            assert bound(api) == port
+            with listening(world, port):
+                assert dial(world, port) == HEARD
+
+
+def test_the_port_outlives_the_gateways_pod_by_its_secret(world: World) -> None:
+    world.tell(ZURICH401, ZURICH402, port_forwarding=RECEIVER)
+    with world.api() as api:
+        with world.gateway():
+            port = bound(api)
+            namespaces.eventually(lambda: "home" in api.secret, what="the Secret")
+        _another_pod(world, api)
+        with world.gateway():
+            assert bound(api) == port
+            with listening(world, port):
+                assert dial(world, port) == HEARD
+
+
+def _another_pod(world: World, api: Api) -> None:
+    """Have a new pod start: its memory is empty, and the kubelet mounts the Secret."""
+    for file in (world.folder / "state").iterdir():
+        file.unlink()
+    content = base64.b64decode(api.secret["home"]).decode()
+    assert sorted(json.loads(content)) == ["payload", "signature"]
+    (world.folder / "port" / "port.json").write_text(content)
+    api.status.clear()
+
+
+def test_the_port_is_the_same_after_its_server_died(world: World) -> None:
+    world.tell(ZURICH401, ZURICH402, port_forwarding=RECEIVER)
+    with world.api() as api, world.gateway():
+        port = bound(api)
+        world.pia.control.fail({"server": {"zurich401": "dead"}})
+
+        def moved() -> bool:
+            return port in ports_at(world, "zurich402")
+
+        namespaces.eventually(moved, what="the port at the other server", seconds=20)
+        assert bound(api) == port
+        with listening(world, port):
+            assert dial(world, port, address="198.18.11.2") == HEARD
+
+
+def test_the_port_works_while_the_api_is_down(world: World) -> None:
+    world.tell(ZURICH401, port_forwarding=RECEIVER)
+    with world.gateway():
+
+        def port() -> int:
+            return next(iter(ports_at(world, "zurich401")), 0)
+
+        namespaces.eventually(lambda: port() != 0, what="a bound port")
+        with listening(world, port()):
+            assert dial(world, port()) == HEARD
+        with world.api() as api:
+            assert bound(api) == port()
+            namespaces.eventually(lambda: "home" in api.secret, what="the Secret")
+
+
+def test_connections_of_a_receiver_that_is_none_any_more_are_forgotten(world: World) -> None:
+    world.tell(ZURICH401, port_forwarding=RECEIVER)
+    with world.api() as api, world.gateway():
+        port = bound(api)
+        with listening(world, port):
+            assert dial(world, port, "udp") == HEARD
+            assert dial(world, port, "tcp") == HEARD
+
+            def tracked(protocol: str) -> list[str]:
+                listed = world.pod.run(f"conntrack -L -p {protocol} --dst-nat 2>/dev/null")
+                return [line for line in listed.splitlines() if f"dport={port} " in line]
+
+            assert (len(tracked("tcp")), len(tracked("udp"))) == (1, 1)
+            elsewhere = PortForwarding(ipaddress.IPv4Address("10.100.0.11"))
+            world.tell(ZURICH401, port_forwarding=elsewhere)
+            namespaces.eventually(
+                lambda: not tracked("tcp") and not tracked("udp"), what="no tracked connection"
+            )
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        ("unauthorized", "Unauthorized"),
+        ("hang", "Unreachable"),
+        ("http_500", "Unreachable"),
+        ("busy", "PortBusy"),
+    ],
+)
+def test_trouble_is_told_leaves_the_tunnel_alone_and_passes(
+    world: World, failure: str, reason: str
+) -> None:
+    world.tell(ZURICH401, port_forwarding=RECEIVER)
+    with world.api() as api, world.gateway():
+        with world.pia.control.failing({"portForward": {"*": failure}}):
+            told = refused(api, reason)
+            assert world.ready()
+            assert world.exit_address() == "198.18.11.1"
+        assert "zurich401" in told["message"]
+        bound(api)
+    assert len(world.pia.control.state().servers["zurich401"].add_key_calls) == 1
+
+
+def test_a_region_without_port_forwarding_is_told(world: World) -> None:
+    chicago = gateway_world.server(gateway_world.world.CHICAGO401, "us_chicago")
+    world.tell(chicago, port_forwarding=RECEIVER)
+    with world.api() as api, world.gateway():
+        told = refused(api, "PortForwardingNotOffered")
+        assert world.ready()
+    assert "name a region that does in spec.serverLocation" in told["message"]
+
+
+def test_a_port_that_a_server_does_not_take_any_more_is_replaced(world: World) -> None:
+    world.tell(ZURICH401, ZURICH402, port_forwarding=RECEIVER)
+    with world.api() as api:
+        with world.gateway():
+            port = bound(api)
+        with world.pia.control.failing({"portForward": {"*": "busy"}}), world.gateway():
+            refused(api, "PortBusy")
+            world.pia.control.fail({"portForward": None})
+            another = bound(api, but=port)
+            with listening(world, another):
+                assert dial(world, another) == HEARD

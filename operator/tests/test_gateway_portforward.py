@@ -1,0 +1,226 @@
+"""When the gateway asks PIA for a port, and when it binds it."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from gateway_objects import SESSION
+
+from piavpn.api import types
+from piavpn.api.conditions import Condition, Status
+from piavpn.api.gateway_config import PortForwarding
+from piavpn.api.types import ForwardedProtocol, Protocol
+from piavpn.gateway import forwarded, portreport
+from piavpn.gateway.forwarded import Way
+from piavpn.gateway.memory import Failure
+from piavpn.gateway.portforward import (
+    Around,
+    Bind,
+    Memory,
+    Off,
+    Rest,
+    Sign,
+    Step,
+    Wait,
+    next_step,
+)
+from piavpn.pia import errors
+from piavpn.pia.portforward import SignedPort
+
+NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+APP = ipaddress.IPv4Address("10.100.0.10")
+PORT = SignedPort("payload", "signature", 45678, NOW + 62 * DAY)
+OTHER = SignedPort("other payload", "other signature", 23456, NOW + 62 * DAY)
+ELSEWHERE = dataclasses.replace(SESSION, cn="zurich402", public_key="another key")
+AROUND = Around(wanted=True, session=SESSION, token="token", now=NOW, clock=1000.0)
+DICE = random.Random(1)
+START = Memory().at(SESSION)
+BOUND = START.signed(PORT).bound(PORT, AROUND, DICE)
+WANTED = PortForwarding(APP)
+
+
+def around(**changes: Any) -> Around:
+    return dataclasses.replace(AROUND, **changes)
+
+
+def later(seconds: float, **changes: Any) -> Around:
+    moment = NOW + timedelta(seconds=seconds)
+    return around(**({"now": moment, "clock": 1000.0 + seconds} | changes))
+
+
+def reported(memory: Memory, step: Step | None = None) -> tuple[str, str]:
+    report = portreport.of(memory, step or Rest(), WANTED)
+    assert report is not None
+    return report.condition.status, report.condition.reason
+
+
+def test_no_port_is_asked_for_while_no_app_wants_one() -> None:
+    assert next_step(around(wanted=False), START) == Off()
+    assert next_step(around(wanted=False), BOUND) == Off()
+
+
+def test_a_port_is_signed_and_then_bound_at_the_sessions_server() -> None:
+    assert next_step(AROUND, START) == Sign(SESSION, "token")
+    assert next_step(AROUND, START.signed(PORT)) == Bind(SESSION, PORT)
+    assert next_step(AROUND, BOUND) == Rest()
+
+
+def test_a_kept_port_is_bound_again_and_none_is_signed() -> None:
+    assert next_step(AROUND, Memory(held=PORT).at(SESSION)) == Bind(SESSION, PORT)
+
+
+def test_a_binding_is_renewed_within_fifteen_minutes() -> None:
+    assert next_step(later(13 * 60), BOUND) == Rest()
+    assert next_step(later(15 * 60), BOUND) == Bind(SESSION, PORT)
+
+
+def test_another_session_binds_the_same_port_at_once() -> None:
+    assert next_step(around(session=ELSEWHERE), BOUND.at(ELSEWHERE)) == Bind(ELSEWHERE, PORT)
+
+
+def test_without_a_tunnel_nothing_is_asked_and_the_port_is_kept() -> None:
+    step = next_step(around(session=None), BOUND)
+    assert step == Wait(Failure("NoTunnel", "The tunnel is down: see the condition TunnelUp."))
+    assert reported(BOUND, step) == ("False", "NoTunnel")
+    assert next_step(AROUND, BOUND) == Rest()
+
+
+def test_without_a_token_a_kept_port_is_bound_and_a_new_one_waited_for() -> None:
+    without = around(token=None)
+    assert next_step(without, Memory(held=PORT).at(SESSION)) == Bind(SESSION, PORT)
+    step = next_step(without, START)
+    assert isinstance(step, Wait)
+    assert step.why.reason == "WaitingForToken"
+
+
+def test_a_new_port_is_signed_when_less_than_a_week_is_left_and_the_old_one_kept_until_then() -> (
+    None
+):
+    assert next_step(later(54 * 86400), BOUND) == Bind(SESSION, PORT)
+    near = later(56 * 86400)
+    assert next_step(near, BOUND) == Sign(SESSION, "token")
+    failed = BOUND.not_signed(errors.Unreachable("no answer"), near.clock, DICE)
+    assert next_step(near, failed) == Bind(SESSION, PORT)
+    rebound = failed.bound(PORT, near, DICE)
+    assert next_step(near, rebound) == Rest()
+    assert reported(rebound) == ("True", "Bound")
+    renewed = rebound.signed(OTHER)
+    assert next_step(near, renewed) == Bind(SESSION, OTHER)
+    assert renewed.held == PORT
+    assert renewed.bound(OTHER, near, DICE).held == OTHER
+
+
+def test_a_port_whose_signature_has_ended_is_gone() -> None:
+    ended = later(63 * 86400)
+    assert next_step(ended, BOUND.aged(ended.now)) == Sign(SESSION, "token")
+    assert BOUND.aged(ended.now).held is None
+    assert BOUND.aged(NOW) == BOUND
+
+
+@pytest.mark.parametrize("error", [errors.PortBusy("busy"), errors.SignatureRejected("expired")])
+def test_a_refused_port_is_replaced_at_once_and_a_second_refusal_waited_out(
+    error: errors.PiaError,
+) -> None:
+    refused = Memory(held=PORT).at(SESSION).not_bound(PORT, error, AROUND.clock, DICE)
+    assert next_step(AROUND, refused) == Sign(SESSION, "token")
+    assert reported(refused) == ("False", error.reason)
+    again = refused.signed(OTHER).not_bound(OTHER, error, AROUND.clock, DICE)
+    assert next_step(AROUND, again) == Rest()
+    assert next_step(later(5), again) == Sign(SESSION, "token")
+    assert again.signed(OTHER).bound(OTHER, AROUND, DICE).held == OTHER
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.Unauthorized("from outside"),
+        errors.PortForwardingNotOffered("refused"),
+        errors.Unreachable("no answer"),
+        errors.BadCertificate("another's"),
+        errors.BadResponse("nonsense"),
+    ],
+)
+def test_other_trouble_keeps_the_port_and_is_tried_again_for_ever(error: errors.PiaError) -> None:
+    memory = BOUND
+    clock = AROUND.clock
+    waits = []
+    for _ in range(30):
+        memory = memory.not_bound(PORT, error, clock, DICE)
+        assert reported(memory) == ("False", error.reason)
+        waits.append(memory.bind.at - clock)
+        clock = memory.bind.at
+        assert next_step(around(clock=clock - 0.01), memory) == Rest()
+        assert next_step(around(clock=clock), memory) == Bind(SESSION, PORT)
+    assert 0.5 <= waits[0] <= 1.0
+    assert 150.0 <= waits[-1] <= 300.0
+
+
+def test_what_failed_at_one_server_is_tried_at_the_next_at_once() -> None:
+    failed = BOUND.not_bound(PORT, errors.Unreachable("no answer"), AROUND.clock, DICE)
+    assert next_step(AROUND, failed) == Rest()
+    assert next_step(around(session=ELSEWHERE), failed.at(ELSEWHERE)) == Bind(ELSEWHERE, PORT)
+
+
+def test_the_report_of_a_bound_port() -> None:
+    assert portreport.of(BOUND, Rest(), WANTED) == portreport.PortReport(
+        types.ForwardedPort(45678, NOW + 62 * DAY, NOW),
+        Condition(
+            "PortForwarded",
+            Status.TRUE,
+            "Bound",
+            "Port 45678 (TCP and UDP) goes to 10.100.0.10:45678.",
+        ),
+    )
+
+
+def test_a_port_is_not_told_before_it_was_bound() -> None:
+    report = portreport.of(START.signed(PORT), Rest(), WANTED)
+    assert report is not None
+    assert report.forwarded_port is None
+    assert (report.condition.status, report.condition.reason) == ("False", "Binding")
+
+
+def test_a_bound_port_that_ends_soon_says_why_there_is_no_new_one() -> None:
+    failed = BOUND.not_signed(errors.Unreachable("PIA is silent"), AROUND.clock, DICE)
+    report = portreport.of(failed, Rest(), WANTED)
+    assert report is not None
+    assert report.condition.message == (
+        "Port 45678 (TCP and UDP) goes to 10.100.0.10:45678. "
+        "PIA gives no new one before it ends at 2027-01-24T12:00:00Z: PIA is silent"
+    )
+
+
+def test_nothing_is_reported_while_no_app_wants_a_port() -> None:
+    assert portreport.of(BOUND, Off(), None) is None
+
+
+def test_a_port_goes_to_the_same_number_of_the_receiver() -> None:
+    assert forwarded.ways(PortForwarding(APP), [45678]) == {
+        Way(Protocol.TCP, 45678, APP, 45678),
+        Way(Protocol.UDP, 45678, APP, 45678),
+    }
+
+
+def test_or_to_a_fixed_one_by_one_protocol() -> None:
+    wanted = PortForwarding(APP, ForwardedProtocol.UDP, 6881)
+    assert forwarded.ways(wanted, [45678]) == {Way(Protocol.UDP, 45678, APP, 6881)}
+
+
+def test_no_receiver_has_no_ways() -> None:
+    assert forwarded.ways(None, [45678]) == frozenset()
+
+
+def test_the_map_is_replaced_in_one_transaction() -> None:
+    assert forwarded.update(forwarded.ways(PortForwarding(APP, port=6881), [45678, 23456])) == (
+        "flush map inet piavpn forwarded\n"
+        "add element inet piavpn forwarded { tcp . 23456 : 10.100.0.10 . 6881 }\n"
+        "add element inet piavpn forwarded { udp . 23456 : 10.100.0.10 . 6881 }\n"
+        "add element inet piavpn forwarded { tcp . 45678 : 10.100.0.10 . 6881 }\n"
+        "add element inet piavpn forwarded { udp . 45678 : 10.100.0.10 . 6881 }\n"
+    )
