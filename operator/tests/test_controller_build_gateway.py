@@ -56,7 +56,10 @@ POD_SPEC = {
             "name": "gateway",
             "image": "piavpn:0.1.0",
             "args": ["gateway"],
-            "env": [{"name": "PIAVPN_VPN", "value": "home"}],
+            "env": [
+                {"name": "PIAVPN_VPN", "value": "home"},
+                {"name": "PIAVPN_NAMESPACE", "value": "piavpn-system"},
+            ],
             "ports": [{"name": "health", "containerPort": 8080, "protocol": "TCP"}],
             "securityContext": {
                 "runAsUser": 0,
@@ -93,6 +96,7 @@ POD_SPEC = {
             "volumeMounts": [
                 {"name": "config", "mountPath": "/etc/piavpn/gateway", "readOnly": True},
                 {"name": "account", "mountPath": "/etc/piavpn/account", "readOnly": True},
+                {"name": "port", "mountPath": "/etc/piavpn/port", "readOnly": True},
                 {"name": "wireguard", "mountPath": "/run/wireguard"},
                 {"name": "state", "mountPath": "/run/piavpn"},
             ],
@@ -106,6 +110,14 @@ POD_SPEC = {
                 "secretName": "piavpn-account-pia-credentials",
                 "optional": True,
                 "items": [{"key": "token", "path": "token"}],
+            },
+        },
+        {
+            "name": "port",
+            "secret": {
+                "secretName": "piavpn-ports",
+                "optional": True,
+                "items": [{"key": "home", "path": "port.json"}],
             },
         },
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 from pathlib import Path
@@ -29,7 +30,7 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
         (PIAVPN, "vpnservicecontainers/status"): {"patch"},  # report
         (APPS, "statefulsets"): {"get", "list", "create", "patch"},  # observe; apply
         ("", "services"): {"get", "list", "create", "patch", "delete"},  # observe; apply
-        ("", "pods"): {"list", "watch", "delete"},  # observe; handlers; apply
+        ("", "pods"): {"list", "watch", "patch", "delete"},  # observe; handlers; apply
         ("", "events"): {"create"},  # report
         ("", "nodes"): {"list"},  # observe
         ("networking.k8s.io", "servicecidrs"): {"list"},  # observe
@@ -41,7 +42,7 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
         ("", "secrets"): {"get", "list", "watch", "create", "patch", "delete"},
         # observe; apply; keptlists; reconciler
         ("", "configmaps"): {"get", "list", "create", "patch", "delete"},
-        ("", "pods"): {"get", "patch"},  # main; apply
+        ("", "pods"): {"get"},  # main
         ("coordination.k8s.io", "leases"): {"list"},  # leases
     },
     (AGENT, EVERYWHERE): {
@@ -62,6 +63,9 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
         (PIAVPN, "piavpns/status"): {"patch"},  # report
         ("", "events"): {"create"},  # report
     },
+    (GATEWAY, OWN_NAMESPACE): {
+        ("", "secrets/piavpn-ports"): {"patch"},  # portstore
+    },
 }
 
 Manifest = dict[str, Any]
@@ -80,9 +84,10 @@ def of_kind(*kinds: str) -> list[Manifest]:
 def grants_of(role: Manifest) -> dict[tuple[str, str], set[str]]:
     granted: dict[tuple[str, str], set[str]] = {}
     for rule in role["rules"]:
-        assert set(rule) == {"apiGroups", "resources", "verbs"}
-        for group in rule["apiGroups"]:
-            for resource in rule["resources"]:
+        assert set(rule) - {"resourceNames"} == {"apiGroups", "resources", "verbs"}
+        objects = [f"/{name}" for name in rule.get("resourceNames", [])] or [""]
+        for group, name in itertools.product(rule["apiGroups"], objects):
+            for resource in (each + name for each in rule["resources"]):
                 granted.setdefault((group, resource), set()).update(rule["verbs"])
     return granted
 

@@ -42,6 +42,7 @@ class ServiceCondition(StrEnum):
     ACCEPTED = "Accepted"  # operator: spec can be used, an address is held
     CONFINED = "Confined"  # operator, as the node agent says of the pod: attached and locked
     LEAK_FREE = "LeakFree"  # operator, as the node agent says of the pod: nothing gets out
+    PORT_PROPAGATED = "PortPropagated"  # operator: the receiver was told its port
 
 
 class PodCondition(StrEnum):
@@ -53,6 +54,7 @@ class PodCondition(StrEnum):
     CONFINED = "piavpn.dev/Confined"  # attached and locked
     GATE_PASSED = "piavpn.dev/GatePassed"  # of a service's pod: its gate lets the app start
     LEAK_FREE = "piavpn.dev/LeakFree"  # of a service's pod: nothing gets out but by the tunnel
+    PORT_TOLD = "piavpn.dev/PortTold"  # of a service's pod with a hook: what its port hook says
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -220,6 +220,74 @@ class ServicePort:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ReceiveForwardedPort:
+    """That the app receives the port that PIA forwards."""
+
+    port: int | None = None
+    """The app's fixed port; None for the number that PIA assigns."""
+    protocol: ForwardedProtocol = ForwardedProtocol.BOTH
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SecretRef:
+    """A Secret in the app's namespace."""
+
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EnvFrom:
+    """Environment variables that a Secret holds."""
+
+    secret_ref: SecretRef
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClientSecretRef:
+    """The Secret with a client's user name and password, in the app's namespace."""
+
+    name: str
+    username_key: str = "username"
+    password_key: str = "password"  # noqa: S105 - a key's name
+
+
+class Client(StrEnum):
+    """Torrent clients that can be told their port."""
+
+    QBITTORRENT = "qBittorrent"
+    TRANSMISSION = "Transmission"
+    DELUGE = "Deluge"
+
+    @property
+    def default_port(self) -> int:
+        """Where its web interface listens, unless it was told otherwise."""
+        return {self.QBITTORRENT: 8080, self.TRANSMISSION: 9091, self.DELUGE: 8112}[self]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OnExitAddressChanged:
+    """What to run when the Internet sees the app with another address."""
+
+    script: str
+    image: str | None = None
+    env: tuple[EnvVar, ...] = ()
+    env_from: tuple[EnvFrom, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OnPortForwarded:
+    """How the app hears of its port: a script, or a client that we know."""
+
+    script: str | None = None
+    image: str | None = None
+    env: tuple[EnvVar, ...] = ()
+    env_from: tuple[EnvFrom, ...] = ()
+    client: Client | None = None
+    client_port: int | None = None
+    client_secret_ref: ClientSecretRef | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class VpnServiceContainerSpec:
     """What the user wants of an app behind a tunnel."""
 
@@ -231,6 +299,9 @@ class VpnServiceContainerSpec:
     args: tuple[str, ...] = ()
     env: tuple[EnvVar, ...] = ()
     ports: tuple[ServicePort, ...] = ()
+    receive_forwarded_port: ReceiveForwardedPort | None = None
+    on_port_forwarded: OnPortForwarded | None = None
+    on_exit_address_changed: OnExitAddressChanged | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

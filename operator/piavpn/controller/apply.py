@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from piavpn import kube
 from piavpn.api import names, types
@@ -41,6 +42,9 @@ class Applier:
         assert decision.gateway is not None  # noqa: S101 - the caller looked
         config = build_gateway.config_map(vpn, decision.gateway, seen.settings.namespace)
         self._cluster.apply(kube.CONFIG_MAPS, config, manager=names.MANAGER_OPERATOR)
+        if decision.gateway.port_forwarding is not None:
+            secret = build_gateway.ports_secret(seen.settings.namespace)
+            self._cluster.apply(kube.SECRETS, secret, manager=names.MANAGER_OPERATOR)
         wanted = build_gateway.stateful_set(vpn, seen.settings)
         self._cluster.apply(kube.STATEFUL_SETS, wanted, manager=names.MANAGER_OPERATOR)
         if seen.gateway_pod is not None and not self._replaced(wanted, seen.gateway_pod):
@@ -65,8 +69,8 @@ class Applier:
         pod = seen.service_pods.get(network.key(service))
         if pod is not None and decision.misplaced:
             self._delete(pod, "its gateway is on another node")
-        elif pod is not None:
-            self._replaced(wanted, pod)
+        elif pod is not None and not self._replaced(wanted, pod):
+            self._annotate(pod, decision.announced)
         # Last: nothing waits for it.
         policy = build_policy.network_policy(service, seen.cluster_cidrs, seen.node_addresses)
         self._cluster.apply(kube.NETWORK_POLICIES, policy, manager=names.MANAGER_OPERATOR)
@@ -93,8 +97,14 @@ class Applier:
 
     def _refresh_mounts(self, pod: model.Object, inputs: str) -> None:
         """Touch the pod, so that the kubelet refreshes its mounts now and not in a minute."""
-        annotations = pod["metadata"].get("annotations") or {}
-        if annotations.get(names.ANNOTATION_SESSION_INPUTS) != inputs:
-            patch = {"metadata": {"annotations": {names.ANNOTATION_SESSION_INPUTS: inputs}}}
-            metadata = pod["metadata"]
+        self._annotate(pod, {names.ANNOTATION_SESSION_INPUTS: inputs})
+
+    def _annotate(self, pod: model.Object, wanted: Mapping[str, str | None]) -> None:
+        """Give the pod these annotations, and take away those that are None."""
+        metadata = pod["metadata"]
+        annotations = metadata.get("annotations") or {}
+        changes = {key: text for key, text in wanted.items() if annotations.get(key) != text}
+        if changes:
+            # The UID keeps it from the next pod of that name.
+            patch = {"metadata": {"uid": metadata["uid"], "annotations": changes}}
             self._cluster.patch(kube.PODS, metadata["name"], metadata["namespace"], patch)

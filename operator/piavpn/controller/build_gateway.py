@@ -10,6 +10,7 @@ from piavpn.controller import model, settings
 
 CONFIG_DIRECTORY = "/etc/piavpn/gateway"
 ACCOUNT_DIRECTORY = "/etc/piavpn/account"
+PORT_DIRECTORY = "/etc/piavpn/port"
 STATE_DIRECTORY = "/run/piavpn"
 HEALTH_PORT = 8080
 RUNNING_GROUP = 65534
@@ -30,9 +31,19 @@ def config_map(
     }
 
 
+def ports_secret(namespace: str) -> model.Object:
+    """Return the Secret that the gateways write their ports into; nothing in it is ours."""
+    labels = {"app.kubernetes.io/managed-by": "piavpn-operator"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": names.PORTS_SECRET, "namespace": namespace, "labels": labels},
+    }
+
+
 def stateful_set(vpn: types.PiaVpn, operator: settings.Settings) -> model.Object:
     """Return the gateway's StatefulSet: at most one pod, replaced by the operator alone."""
-    spec = _pod_spec(vpn, operator.image)
+    spec = _pod_spec(vpn, operator)
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
@@ -65,7 +76,7 @@ def session_inputs(config: gateway_config.GatewayConfig, account: model.Account 
     return hashlib.sha256(f"{config.to_json()}\n{issued}".encode()).hexdigest()[:16]
 
 
-def _pod_spec(vpn: types.PiaVpn, image: str) -> model.Object:
+def _pod_spec(vpn: types.PiaVpn, operator: settings.Settings) -> model.Object:
     return {
         "serviceAccountName": "piavpn-gateway",
         "affinity": _where_the_apps_are(vpn),
@@ -76,9 +87,12 @@ def _pod_spec(vpn: types.PiaVpn, image: str) -> model.Object:
         "containers": [
             {
                 "name": "gateway",
-                "image": image,
+                "image": operator.image,
                 "args": ["gateway"],
-                "env": [{"name": "PIAVPN_VPN", "value": vpn.name}],
+                "env": [
+                    {"name": "PIAVPN_VPN", "value": vpn.name},
+                    {"name": "PIAVPN_NAMESPACE", "value": operator.namespace},
+                ],
                 "ports": [{"name": "health", "containerPort": HEALTH_PORT, "protocol": "TCP"}],
                 "securityContext": {
                     "runAsUser": 0,
@@ -95,6 +109,7 @@ def _pod_spec(vpn: types.PiaVpn, image: str) -> model.Object:
                 "volumeMounts": [
                     {"name": "config", "mountPath": CONFIG_DIRECTORY, "readOnly": True},
                     {"name": "account", "mountPath": ACCOUNT_DIRECTORY, "readOnly": True},
+                    {"name": "port", "mountPath": PORT_DIRECTORY, "readOnly": True},
                     {"name": "wireguard", "mountPath": "/run/wireguard"},
                     {"name": "state", "mountPath": STATE_DIRECTORY},
                 ],
@@ -103,6 +118,7 @@ def _pod_spec(vpn: types.PiaVpn, image: str) -> model.Object:
         "volumes": [
             {"name": "config", "configMap": {"name": names.gateway_name(vpn.name)}},
             {"name": "account", **_tokens(vpn)},
+            {"name": "port", "secret": _own_port_alone(vpn)},
             {
                 "name": "wireguard",
                 "hostPath": {
@@ -139,6 +155,14 @@ def _tokens(vpn: types.PiaVpn) -> model.Object:
     dedicated = {"optional": True, "items": [{"key": ref.key, "path": "dedicated-ip"}]}
     sources = [{"secret": {"name": account, **token}}, {"secret": {"name": ref.name, **dedicated}}]
     return {"projected": {"sources": sources}}
+
+
+def _own_port_alone(vpn: types.PiaVpn) -> model.Object:
+    return {
+        "secretName": names.PORTS_SECRET,
+        "optional": True,
+        "items": [{"key": vpn.name, "path": "port.json"}],
+    }
 
 
 def _probe(path: str, *, period: int, failures: int) -> model.Object:

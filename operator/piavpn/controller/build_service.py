@@ -5,10 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from piavpn.api import codec, names, types
-from piavpn.controller import build_gateway, model, settings
-
-APP = "app"
-"""Name of the user's container."""
+from piavpn.controller import build_gateway, build_hooks, model, settings
 
 
 def stateful_set(
@@ -33,7 +30,8 @@ def stateful_set(
                 "metadata": {
                     "labels": labels,
                     "annotations": {
-                        "kubectl.kubernetes.io/default-container": APP,
+                        "kubectl.kubernetes.io/default-container": build_hooks.APP,
+                        **build_hooks.scripts(service),
                         names.ANNOTATION_ADDRESS: str(address),
                         names.ANNOTATION_SPEC_HASH: build_gateway.spec_hash(
                             {"labels": labels, "spec": spec}, operator.image
@@ -75,15 +73,17 @@ def _pod_spec(
     network: types.NetworkStatus,
     operator: settings.Settings,
 ) -> model.Object:
-    return {
+    spec = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "dnsPolicy": "None",
         "dnsConfig": _dns(service.namespace, network, operator.cluster_domain),
         "affinity": _on_the_gateways_node(service.spec.vpn_ref.name, operator.namespace),
         "initContainers": [_gate(address, network, operator.image)],
-        "containers": [_app(service)],
+        "containers": [_app(service), *build_hooks.containers(service, address, operator.image)],
     }
+    volumes = build_hooks.volumes(service)
+    return spec | ({"volumes": volumes} if volumes else {})
 
 
 def _gate(address: ipaddress.IPv4Address, network: types.NetworkStatus, image: str) -> model.Object:
@@ -111,7 +111,7 @@ def _gate(address: ipaddress.IPv4Address, network: types.NetworkStatus, image: s
 def _app(service: types.VpnServiceContainer) -> model.Object:
     spec = service.spec
     app: model.Object = {
-        "name": APP,
+        "name": build_hooks.APP,
         "image": spec.image,
         # A raw packet socket walks past the lock, and runtimes grant NET_RAW by default.
         "securityContext": {
@@ -128,6 +128,7 @@ def _app(service: types.VpnServiceContainer) -> model.Object:
             {"name": port.name, "containerPort": port.port, "protocol": port.protocol.value}
             for port in spec.ports
         ],
+        "volumeMounts": build_hooks.app_mounts(service),
     }
     return app | {name: codec.encode(value) for name, value in optional.items() if value}
 

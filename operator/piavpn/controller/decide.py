@@ -13,6 +13,7 @@ from piavpn.controller import (
     model,
     network,
     readiness,
+    receiver,
     renewal,
     servers,
 )
@@ -45,13 +46,15 @@ def decide(seen: model.Observed) -> model.Decision:
     verdicts[PiaVpnCondition.READY] = readiness.of_vpn(seen.vpn, verdicts, seen.gateway_pod)
     errands = dataclasses.replace(choice.errands, login=login)
     waits_for_pods = isinstance(chosen, model.Verdict) and bool(seen.pods_elsewhere)
-    gateway = _gateway(seen, seen.vpn, net, choice) if accepted.holds else None
+    services = _services(seen, net, accepted, verdicts[PiaVpnCondition.READY])
+    holder = receiver.choose(services, seen.gateway_config)
+    gateway = _gateway(seen, seen.vpn, net, choice, holder) if accepted.holds else None
     return model.Decision(
         network=net,
         gateway=gateway,
         verdicts=verdicts,
         node=mirror.node_of(seen.gateway_pod),
-        services=_services(seen, net, accepted, verdicts[PiaVpnCondition.READY]),
+        services=tuple(receiver.settled(service, holder, seen) for service in services),
         errands=errands if accepted.holds else model.Errands(),
         requeue_seconds=_requeue(seen, waits_for_pods=waits_for_pods),
         wakes=_wakes(seen, gateway, choice),
@@ -112,6 +115,7 @@ def _gateway(
     vpn: types.PiaVpn,
     net: types.NetworkStatus | None,
     choice: servers.Choice,
+    holder: model.ServiceDecision | None,
 ) -> gateway_config.GatewayConfig | None:
     if net is None:
         return None
@@ -129,6 +133,7 @@ def _gateway(
         return_seconds=int(vpn.spec.return_after.total_seconds()),
         status_url=vpn.spec.endpoints.status_url,
         public_ca_bundle=vpn.spec.endpoints.public_ca_bundle,
+        port_forwarding=receiver.forwarding(holder),
     )
 
 

@@ -37,6 +37,11 @@ def of_gateway(pod: model.Object | None, silent: Mapping[str, model.Silence]) ->
     return _of(pod, PodCondition.CONFINED, silent)
 
 
+def of_hook(pod: model.Object, silent: Mapping[str, model.Silence]) -> model.Verdict:
+    """Return what is known of the hook that tells an app its port."""
+    return _of(pod, PodCondition.PORT_TOLD, silent)
+
+
 def node_of(pod: model.Object | None) -> str | None:
     """Return the node that the pod is on; None where it is on none, or has ended for good."""
     if pod is None or (pod.get("status") or {}).get("phase") in _FINISHED:

@@ -192,6 +192,8 @@ class ServiceDecision:
     """Whether its pod is on another node than the gateway, where no bridge leads to it."""
     told: Mapping[conditions.ServiceCondition, Verdict] = dataclasses.field(default_factory=dict)
     """What the node agent says of its pod."""
+    announced: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    """Annotations that its pod is to have; None for those that it is not to have."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

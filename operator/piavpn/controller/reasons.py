@@ -27,6 +27,11 @@ class Reason(StrEnum):
     ADDRESS_TAKEN = "AddressTaken"
     NO_FREE_ADDRESS = "NoFreeAddress"
     NAME_TAKEN = "NameTaken"
+    PORT_RECEIVER_TAKEN = "PortReceiverTaken"
+    # PortPropagated; else what the node agent says of the hook
+    NO_PORT = "NoPort"
+    TELLING = "Telling"
+    IN_FILE = "InFile"
     # Authenticated; PIA's own answers add pia.errors' reasons
     LOGGED_IN = "LoggedIn"
     LOGGING_IN = "LoggingIn"

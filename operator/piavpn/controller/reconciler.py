@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 
 from piavpn import kube
+from piavpn.api import names
 from piavpn.controller import accounts, apply, decide, errands, keptlists, observe, report
 from piavpn.controller import queue as queues
 
@@ -111,7 +112,16 @@ class Reconciler:
         for name in self._unused_lists():
             log.info("removing ConfigMap %s: no PiaVpn uses this server list", name)
             self._cluster.delete(kube.CONFIG_MAPS, name, self._namespace)
+        self._forget_ports()
         return decide.RESYNC_SECONDS
+
+    def _forget_ports(self) -> None:
+        """Remove the forwarded ports that gateways of PiaVpns kept which are gone."""
+        secret = self._cluster.get(kube.SECRETS, names.PORTS_SECRET, self._namespace)
+        kept = set((secret or {}).get("data") or {})
+        if gone := kept - self._observer.vpn_names():
+            patch = {"data": dict.fromkeys(sorted(gone))}
+            self._cluster.patch(kube.SECRETS, names.PORTS_SECRET, self._namespace, patch)
 
     def _unused_accounts(self) -> set[str]:
         secrets = self._cluster.list(kube.SECRETS, self._namespace, labels=accounts.LABEL)

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 
 from piavpn.api.conditions import PodCondition
-from piavpn.node import bridge, decide, report, sandbox
+from piavpn.node import bridge, decide, hooks, report, sandbox
 from piavpn.node.attach import Done
 from piavpn.node.decide import NodePlan, Problem
 from piavpn.node.gates import Gates
 from piavpn.node.host import Host, Problems
+from piavpn.node.messages import Messages
 from piavpn.node.model import Pod, Role
 from piavpn.node.pods import Pods
 from piavpn.node.report import PodReport, Report, Reporter
@@ -51,6 +52,7 @@ class Loop:
         self._leak_free = leak_free
         self._gates = Gates()
         self._node = node
+        self._messages = Messages()
         self._mtu = 0
         self._host_plan: NodePlan | None = None
         self._host_problems = Problems()
@@ -99,6 +101,7 @@ class Loop:
         self._reporter.tell(
             {pod.uid: self._report(pod, plan, sandboxes.get(pod.uid), now) for pod in snapshot.pods}
         )
+        self._messages.forget({pod.port_hook for pod in snapshot.pods if pod.port_hook})
         self.passes += 1
         return min(self._pods.patience(now), _SWEEP_SECONDS)
 
@@ -118,6 +121,8 @@ class Loop:
         if pod.role is Role.SERVICE:
             told[PodCondition.GATE_PASSED] = self._gates.report(pod, now)
             told[PodCondition.LEAK_FREE] = self._leak_free(pod, seen)
+        if pod.port_hook is not None:
+            told[PodCondition.PORT_TOLD] = hooks.report(self._messages.read(pod.port_hook))
         return PodReport(pod, told)
 
     def _confined(

@@ -78,6 +78,8 @@ class Pod:
     """Of a service's pod: what in its spec breaks the promise; empty where nothing does."""
     name_servers: tuple[str, ...] = ()
     """Of a service's pod: all that its resolver asks."""
+    port_hook: str | None = None
+    """ID of the container that tells the app its port, empty while none runs; None without one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -251,6 +251,7 @@ def _read_pod(body: kube.Object, role: Role, vpn: str, owner: Owner) -> SeenPod 
         address=_address(metadata.get("annotations", {}).get(names.ANNOTATION_ADDRESS)),
         ending="deletionTimestamp" in metadata,
         gate=_gate(status),
+        port_hook=_port_hook(body),
     )
     return SeenPod(datetime.fromisoformat(metadata["creationTimestamp"]), pod, _told(status))
 
@@ -264,6 +265,17 @@ def _gate(status: kube.Object) -> Gate:
             ended = state.get("terminated") or {}
             return Gate(running.rpartition("//")[2], passed=ended.get("exitCode") == 0)
     return Gate()
+
+
+def _port_hook(body: kube.Object) -> str | None:
+    containers = body.get("spec", {}).get("containers") or []
+    if not any(container["name"] == names.PORT_HOOK_CONTAINER for container in containers):
+        return None
+    for container in body.get("status", {}).get("containerStatuses") or []:
+        running = "running" in (container.get("state") or {})
+        if running and container["name"] == names.PORT_HOOK_CONTAINER:
+            return str(container.get("containerID", "")).rpartition("//")[2]
+    return ""
 
 
 def _told(status: kube.Object) -> tuple[Condition, ...]:

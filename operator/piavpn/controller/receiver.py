@@ -1,0 +1,129 @@
+"""The one app of a VPN that receives the forwarded port, and what apps' pods are told. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from piavpn.api import gateway_config, names, types
+from piavpn.api.conditions import ServiceCondition, Status
+from piavpn.controller import build_hooks, mirror, model, network
+from piavpn.controller.reasons import Reason
+
+
+def choose(
+    services: Iterable[model.ServiceDecision], config: gateway_config.GatewayConfig | None
+) -> model.ServiceDecision | None:
+    """Return the app that has the port: who has it keeps it, then the oldest that wants it.
+
+    Args:
+        services: all of the VPN's, as they were decided so far.
+        config: what the gateway was told last: the record of who has the port.
+    """
+    forwarding_now = config.port_forwarding if config is not None else None
+    held = forwarding_now.address if forwarding_now is not None else None
+
+    def turn(decision: model.ServiceDecision) -> tuple[object, ...]:
+        service = decision.service
+        return decision.address != held, service.created, network.key(service)
+
+    wanting = [it for it in services if it.accepted.holds and _wants(it.service)]
+    return min(wanting, key=turn, default=None)
+
+
+def forwarding(holder: model.ServiceDecision | None) -> gateway_config.PortForwarding | None:
+    """Return what the gateway is told of the app that has the port."""
+    wanted = holder.service.spec.receive_forwarded_port if holder is not None else None
+    if holder is None or wanted is None or holder.address is None:
+        return None
+    return gateway_config.PortForwarding(holder.address, wanted.protocol, wanted.port)
+
+
+def settled(
+    decision: model.ServiceDecision,
+    holder: model.ServiceDecision | None,
+    seen: model.Observed,
+) -> model.ServiceDecision:
+    """Return the decision about an app, with what it is told and whether it may have the port."""
+    service = decision.service
+    if not decision.accepted.holds or seen.vpn is None:
+        return decision
+    if not _wants(service):
+        return dataclasses.replace(decision, announced=_announced(service, seen, port=None))
+    if holder is None or network.key(holder.service) != network.key(service):
+        taken = _taken(holder, seen.name)
+        return dataclasses.replace(decision, accepted=taken, ready=taken)
+    port = _port(seen.vpn)
+    propagated = {ServiceCondition.PORT_PROPAGATED: _propagated(service, seen, port)}
+    return dataclasses.replace(
+        decision,
+        told={**decision.told, **propagated},
+        announced=_announced(service, seen, port=port),
+    )
+
+
+def _wants(service: types.VpnServiceContainer) -> bool:
+    return service.spec.receive_forwarded_port is not None
+
+
+def _port(vpn: types.PiaVpn) -> int | None:
+    forwarded = vpn.status.forwarded_port
+    return forwarded.port if forwarded is not None else None
+
+
+def _taken(holder: model.ServiceDecision | None, vpn: str) -> model.Verdict:
+    name = "/".join(network.key(holder.service)) if holder is not None else "another app"
+    return model.Verdict(
+        Status.FALSE,
+        Reason.PORT_RECEIVER_TAKEN,
+        f"{name} receives the forwarded port of PiaVpn {vpn}: this app takes over when that one "
+        "goes or receives none; or remove spec.receiveForwardedPort here",
+    )
+
+
+def _announced(
+    service: types.VpnServiceContainer, seen: model.Observed, *, port: int | None
+) -> dict[str, str | None]:
+    """Return the pod's annotations; a port that is not known now leaves the last one there."""
+    if not build_hooks.is_told(service):
+        return {}
+    assert seen.vpn is not None  # noqa: S101 - the caller looked
+    announced: dict[str, str | None] = dict(build_hooks.scripts(service))
+    if port is not None or not _wants(service):
+        announced[names.ANNOTATION_FORWARDED_PORT] = str(port) if port is not None else None
+    if seen.vpn.status.session is not None:
+        announced[names.ANNOTATION_EXIT_ADDRESS] = str(seen.vpn.status.session.server_address)
+    started = _app_started(seen.service_pods.get(network.key(service)))
+    if started and build_hooks.has_hook(service):
+        announced[names.ANNOTATION_APP_STARTED] = started
+    return announced
+
+
+def _app_started(pod: model.Object | None) -> str:
+    """Return when the app's container started last; empty while it does not run."""
+    for container in ((pod or {}).get("status") or {}).get("containerStatuses") or []:
+        if container["name"] == build_hooks.APP:
+            running = (container.get("state") or {}).get("running") or {}
+            return str(running.get("startedAt", ""))
+    return ""
+
+
+def _propagated(
+    service: types.VpnServiceContainer, seen: model.Observed, port: int | None
+) -> model.Verdict:
+    """Return whether the app was told the port that is forwarded now."""
+    if port is None:
+        message = f"PIA forwards no port yet: see condition PortForwarded of PiaVpn {seen.name}"
+        return model.Verdict(Status.UNKNOWN, Reason.NO_PORT, message)
+    pod = seen.service_pods.get(network.key(service))
+    telling = model.Verdict(Status.FALSE, Reason.TELLING, f"the app is being told port {port}")
+    annotations = (pod["metadata"].get("annotations") or {}) if pod is not None else {}
+    if pod is None or annotations.get(names.ANNOTATION_FORWARDED_PORT) != str(port):
+        return telling
+    if service.spec.on_port_forwarded is None:
+        message = f"port {port} is in {build_hooks.TOLD_DIRECTORY}/forwarded-port of the app"
+        return model.Verdict(Status.TRUE, Reason.IN_FILE, message)
+    hook = mirror.of_hook(pod, seen.silent_agents)
+    # What the hook said may be about the port before.
+    about_it = hook.status is Status.UNKNOWN or f"port {port} " in hook.message
+    return hook if about_it else telling
