@@ -1,10 +1,10 @@
-"""The program's four commands. Each imports only what it runs: the gate must start fast."""
+"""The program's five commands. Each imports only what it runs: the gate must start fast."""
 
 from __future__ import annotations
 
 import sys
 
-USAGE = "usage: piavpn {operator,node-agent,gateway,gate}"
+USAGE = "usage: piavpn {operator,node-agent,gateway,gate,hook CLIENT PORT}"
 
 
 def main() -> int:
@@ -16,6 +16,8 @@ def main() -> int:
             from piavpn.node import main as command  # type: ignore[no-redef] # noqa: PLC0415
         case ["gateway"]:
             from piavpn.gateway import main as command  # type: ignore[no-redef] # noqa: PLC0415
+        case ["hook", _, _]:
+            from piavpn.hook import main as command  # type: ignore[no-redef] # noqa: PLC0415
         case ["gate"]:
             from piavpn.gate import main as command  # type: ignore[no-redef] # noqa: PLC0415
         case _:

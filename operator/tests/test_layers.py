@@ -137,9 +137,9 @@ def test_the_gate_loads_none_of_the_other_programs() -> None:
     }
 
 
-@pytest.mark.parametrize("program", ["controller", "node", "gateway", "gate"])
+@pytest.mark.parametrize("program", ["controller", "node", "gateway", "gate", "hook"])
 def test_the_programs_import_nothing_of_each_other(program: str) -> None:
-    others = {"controller", "node", "gateway", "gate"} - {program}
+    others = {"controller", "node", "gateway", "gate", "hook"} - {program}
     for file in (SOURCES / "piavpn" / program).glob("*.py"):
         for name in imported(f"piavpn.{program}.{file.stem}".removesuffix(".__init__")):
             parts = name.split(".")
