@@ -162,6 +162,22 @@ def test_auto_for_a_forwarded_port_leaves_out_regions_that_forward_none() -> Non
     assert locations.ranked(both, measured, port_forwarding=True) == ((germany, 0.002),)
 
 
+def test_a_fallback_that_forwards_no_port_is_left_out_where_one_is_wanted() -> None:
+    swiss, america = region("swiss", "CH", "198.18.1.1"), region("us_chicago", "US", "198.18.4.1")
+    both = ServerList((swiss, dataclasses.replace(america, port_forward=False)), 1337)
+
+    def found(location: str, fallback: str) -> tuple[Server, ...]:
+        return locations.candidates(
+            both, location=location, fallbacks=(fallback,), latencies={}, port_forwarding=True
+        ).servers
+
+    assert found("swiss", "us_chicago") == (server("swiss", "198.18.1.1"),)
+    assert found("us_chicago", "swiss") == (
+        server("us_chicago", "198.18.4.1"),
+        server("swiss", "198.18.1.1"),
+    )
+
+
 def test_auto_stands_for_more_regions_where_several_tunnels_have_to_share_them() -> None:
     measured = latencies(_1_1=1, _2_1=2, _3_1=3, _4_1=4)
 

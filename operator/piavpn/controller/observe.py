@@ -82,6 +82,7 @@ class Observer:
             pods_elsewhere=elsewhere,
             foreign=objects.foreign,
             services_with_ports=objects.with_ports,
+            port_forwarding=any(s.spec.receive_forwarded_port is not None for s in services),
         )
         if vpn is not None:
             seen = self._with_gateway(seen, vpn)

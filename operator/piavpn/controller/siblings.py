@@ -58,11 +58,16 @@ def of(
             vpn=other,
             config=gateways.configs.get(other.name),
             running=other.name in gateways.pods,
+            port_forwarding=_forwards_port(gateways.configs.get(other.name)),
         )
         for other in others
         if (name := other.spec.credentials_secret_ref.account_name) == mine
         or (account and _account(name, gateways) == account)
     )
+
+
+def _forwards_port(config: gateway_config.GatewayConfig | None) -> bool:
+    return config is not None and config.port_forwarding is not None
 
 
 def _account(name: str, gateways: Gateways) -> str:

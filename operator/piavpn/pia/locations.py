@@ -44,7 +44,8 @@ def candidates(  # noqa: PLR0913 - what a choice depends on
         location: a region's id, or `auto`: the nearest that PIA offers for it, no `geo` one.
         fallbacks: further region ids, in order.
         latencies: seconds to an address, for `auto`; servers that did not answer are absent.
-        port_forwarding: whether `auto` stands for regions that forward ports alone.
+        port_forwarding: whether a port is to be forwarded: `auto` stands for regions that do so
+            alone, and fallbacks that do not are left out. A named location is the user's will.
         auto_regions: how many of the nearest regions `auto` stands for.
     """
     usable = tuple(_in_service(region) for region in server_list.regions)
@@ -57,6 +58,8 @@ def candidates(  # noqa: PLR0913 - what a choice depends on
             regions = tuple(region for region, _ in nearest[:auto_regions])
         else:
             regions = tuple(region for region in usable if region.id == wanted) or None
+            if port_forwarding and wanted != location and regions is not None:
+                regions = tuple(region for region in regions if region.port_forward)
         if regions is None:
             unknown.append(wanted)
         elif not any(region.servers for region in regions):
