@@ -13,6 +13,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 from bench import (
     appstart,
@@ -60,7 +61,7 @@ def _run(pia: client.Client, file: pathlib.Path) -> int:
 def _measure(pia: client.Client) -> tuple[list[results.Measurement], machine.Machine]:
     _say("custom resources applied → Ready")
     measurements = [readiness.measure()]
-    spec = {"fallbackLocations": _FALLBACKS, "renewal": {"gracePeriod": _GRACE}}
+    spec: dict[str, Any] = {"fallbackLocations": _FALLBACKS, "renewal": {"gracePeriod": _GRACE}}
     with probes.tunnel("bench", location="swiss", **spec) as tunnel:
         _say("start of an app")
         measurements += appstart.measure(tunnel)
