@@ -179,18 +179,18 @@ def test_a_tunnel_that_works_stays_ready_though_a_login_failed() -> None:
 # Tokens that PIA's servers reject
 
 
-def rejected(since: Any) -> types.PiaVpn:
-    registered = dataclasses.replace(
-        condition(PiaVpnCondition.REGISTERED, Status.FALSE, "TokenRejected"),
-        last_transition_time=since,
+def rejected(since: Any, kind: PiaVpnCondition = PiaVpnCondition.REGISTERED) -> types.PiaVpn:
+    told = dataclasses.replace(
+        condition(kind, Status.FALSE, "TokenRejected"), last_transition_time=since
     )
-    status = types.PiaVpnStatus(network=NETWORK, conditions=(registered,))
+    status = types.PiaVpnStatus(network=NETWORK, conditions=(told,))
     return vpn(status=status)
 
 
-def test_a_rejected_token_is_followed_by_one_login() -> None:
+@pytest.mark.parametrize("kind", [PiaVpnCondition.REGISTERED, PiaVpnCondition.PORT_FORWARDED])
+def test_a_rejected_token_is_followed_by_one_login(kind: PiaVpnCondition) -> None:
     issued = EARLIER
-    found = decide.decide(seen(vpn=rejected(since=issued + timedelta(minutes=1))))
+    found = decide.decide(seen(vpn=rejected(issued + timedelta(minutes=1), kind)))
     assert found.errands == model.Errands(login=True)
     assert found.verdicts[AUTHENTICATED] == unknown("LoggingIn", "PIA rejected the token")
 

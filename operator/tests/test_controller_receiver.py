@@ -125,6 +125,13 @@ def test_the_receiver_s_pod_is_told_port_exit_address_script_and_its_app_s_start
     }
 
 
+def test_the_exit_address_is_the_one_that_the_internet_sees_where_that_is_known() -> None:
+    app = receiving("torrent", "10.100.0.10")
+    status = dataclasses.replace(BOUND.status, exit_address=IP("198.18.1.77"))
+    (only,) = decide.decide(seen(vpn=vpn(status=status), services=(app,))).services
+    assert only.announced["piavpn.dev/exit-address"] == "198.18.1.77"
+
+
 def test_a_port_that_is_not_known_for_a_while_stays_with_the_app() -> None:
     app = receiving("torrent", "10.100.0.10")
     (only,) = decide.decide(seen(services=(app,))).services

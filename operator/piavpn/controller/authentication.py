@@ -37,12 +37,15 @@ def _token_rejected(seen: model.Observed, account: model.Account) -> bool:
     assert seen.vpn is not None  # noqa: S101 - the caller looked
     if seen.dedicated.rejected is not None and seen.dedicated.rejected == account.token_time:
         return seen.now - account.token_time >= RELOGIN_AFTER
+    kinds = [PiaVpnCondition.REGISTERED, PiaVpnCondition.PORT_FORWARDED]
     if seen.vpn.spec.dedicated_ip_secret_ref is not None:
-        return False  # its servers are shown another token
-    registered = conditions.find(seen.vpn.status.conditions, PiaVpnCondition.REGISTERED)
-    if registered is None or registered.reason != errors.TokenRejected.reason:
+        kinds.remove(PiaVpnCondition.REGISTERED)  # its servers are shown another token
+    told = (conditions.find(seen.vpn.status.conditions, kind) for kind in kinds)
+    rejected = (it for it in told if it is not None and it.reason == errors.TokenRejected.reason)
+    refusal = next(rejected, None)
+    if refusal is None:
         return False
-    issued, since = account.token_time, registered.last_transition_time
+    issued, since = account.token_time, refusal.last_transition_time
     if issued is None or since is None:
         return True
     return since > issued or seen.now - issued >= RELOGIN_AFTER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from collections.abc import Iterable
 
 from piavpn.api import gateway_config, names, types
@@ -91,12 +92,19 @@ def _announced(
     announced: dict[str, str | None] = dict(build_hooks.scripts(service))
     if port is not None or not _wants(service):
         announced[names.ANNOTATION_FORWARDED_PORT] = str(port) if port is not None else None
-    if seen.vpn.status.session is not None:
-        announced[names.ANNOTATION_EXIT_ADDRESS] = str(seen.vpn.status.session.server_address)
+    if (exit_address := _exit_address(seen.vpn.status)) is not None:
+        announced[names.ANNOTATION_EXIT_ADDRESS] = str(exit_address)
     started = _app_started(seen.service_pods.get(network.key(service)))
     if started and build_hooks.has_hook(service):
         announced[names.ANNOTATION_APP_STARTED] = started
     return announced
+
+
+def _exit_address(status: types.PiaVpnStatus) -> ipaddress.IPv4Address | None:
+    """Return the address that the Internet sees: until it was asked, the server's own is likely."""
+    if status.exit_address is not None or status.session is None:
+        return status.exit_address
+    return status.session.server_address
 
 
 def _app_started(pod: model.Object | None) -> str:
