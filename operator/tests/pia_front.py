@@ -15,6 +15,14 @@ from pia_server import Call, Reply
 
 from piavpn.api import types
 
+DEDICATED_IP = {
+    "id": "de-frankfurt",
+    "dip_token": "DIP0123",
+    "ip": "198.18.13.9",
+    "cn": "frankfurt412",
+    "status": "active",
+}
+
 
 class Front:
     """PIA's login and list, and the TCP port of the one server that the list names."""
@@ -32,6 +40,8 @@ class Front:
         self.calls.append(call.method)
         if self.broken is not None:
             return self.broken
+        if call.target == "/dedicated_ip":
+            return Reply(200, json.dumps([DEDICATED_IP]))
         if call.method == "POST":
             return Reply(200, json.dumps({"token": TOKEN}))
         return Reply(200, controller_world.signed(self.document))
@@ -47,6 +57,7 @@ def serving(front: Front, directory: Path) -> Iterator[types.Endpoints]:
         yield types.Endpoints(
             token_url=f"{base}/token",
             server_list_url=f"{base}/servers",
+            dedicated_ip_url=f"{base}/dedicated_ip",
             server_list_public_key=pia_server.public_pem(controller_world.KEY),
             public_ca_bundle=authority.pem,
         )

@@ -1,10 +1,11 @@
-"""Logins beside the passes, and what each leaves behind."""
+"""Logins and look-ups beside the passes, and what each leaves behind."""
 
 from __future__ import annotations
 
 import dataclasses
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import controller_samples
@@ -13,6 +14,7 @@ import pia_front
 import pytest
 from controller_world import NAMESPACE, SETTINGS, TOKEN, eventually
 from pia_front import Front
+from pia_server import Reply
 
 from piavpn import kube
 from piavpn.api import types
@@ -106,3 +108,51 @@ def test_but_not_a_token_that_others_got(api: kube_server.Api, endpoints: types.
     assert account is not None
     assert (account.fingerprint, account.has_token) == ("print-1", False)
     assert not token
+
+
+# Dedicated IPs
+
+
+def look_up(
+    api: kube_server.Api, vpn: types.PiaVpn, dedicated: dedicatedips.DedicatedIps
+) -> model.DedicatedState:
+    woken = threading.Event()
+    lists = serverlists.ServerLists(keptlists.KeptLists(api.cluster(), NAMESPACE))
+    runner = errands.Errands(api.cluster(), SETTINGS, lists, dedicated, lambda *_: woken.set())
+    seen = controller_samples.seen(vpn=vpn, dedicated_token="DIP0123")
+    runner.start(vpn, seen, model.Errands(look_up=True))
+    eventually(woken.is_set)
+    runner.close()
+    return dedicated.state(vpn.spec.endpoints, "DIP0123")
+
+
+def test_a_dedicated_ip_is_looked_up_with_the_account_s_token_and_kept_for_hours(
+    api: kube_server.Api, endpoints: types.Endpoints
+) -> None:
+    keep(api, controller_samples.ACCOUNT, "token-1")
+    known = look_up(api, vpn(endpoints), dedicatedips.DedicatedIps())
+    assert known.found is not None
+    assert (known.found.cn, known.failure) == ("frankfurt412", None)
+    assert known.refresh_time is not None
+    assert known.refresh_time > datetime.now(UTC) + timedelta(hours=5)
+
+
+def test_a_failure_keeps_what_was_known_of_it(
+    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+) -> None:
+    keep(api, controller_samples.ACCOUNT, "token-1")
+    dedicated = dedicatedips.DedicatedIps()
+    before = look_up(api, vpn(endpoints), dedicated)
+    front.broken = Reply(401, "HTTP Token: Access denied.")
+    known = look_up(api, vpn(endpoints), dedicated)
+    assert known.found == before.found
+    assert known.failure is not None
+    assert known.failure.reason == "TokenRejected"
+    assert known.rejected == controller_samples.ACCOUNT.token_time
+
+
+def test_without_a_token_of_the_account_pia_is_not_asked(
+    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+) -> None:
+    assert look_up(api, vpn(endpoints), dedicatedips.DedicatedIps()) == model.DedicatedState()
+    assert front.calls == []
