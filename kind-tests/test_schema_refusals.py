@@ -71,6 +71,8 @@ REFUSED = [
     (vpn(network={"subnet": "10.200.0.0/29"}), "must have a prefix length of 16 to 28"),
     (vpn(network={"subnet": "198.18.0.0/24"}), "must lie in a private range"),
     (vpn(network={"subnet": "172.32.0.0/24"}), "must lie in a private range"),
+    (vpn(returnAfter="soon"), "must be a duration from 1s to 168h"),
+    (vpn(returnAfter="0s"), "must be a duration from 1s to 168h"),
     (vpn(renewal={"interval": "30 days"}), "must be a duration from 1m to 8760h"),
     (vpn(renewal={"interval": "59s"}), "must be a duration from 1m to 8760h"),
     (vpn(renewal={"gracePeriod": "169h"}), "must be a duration from 0s to 168h"),
@@ -104,6 +106,7 @@ REFUSED = [
         "must not name an address twice",
     ),
     (vpn(endpoints={"dedicatedIPURL": "http://pia.example"}), "must be an https:// address"),
+    (vpn(endpoints={"statusURL": "http://pia.example"}), "must be an https:// address"),
     (vpn(endpoints={"tokenURL": "http://pia.example/token"}), "must be an https:// address"),
     (vpn(endpoints={"serverListURL": "pia.example"}), "must be an https:// address"),
     (vpn(endpoints={"serverListURL": "https://"}), "must be an https:// address"),
@@ -178,10 +181,14 @@ def test_absent_fields_are_filled_in_with_the_documented_defaults() -> None:
             "passwordKey": "password",
         },
         "serverLocation": "auto",
-        "network": {},
+        "network": {"serviceIsolation": True},
+        "renewal": {"interval": "720h", "gracePeriod": "1h"},
+        "returnAfter": "30m",
         "endpoints": {
             "tokenURL": "https://www.privateinternetaccess.com/api/client/v2/token",
             "serverListURL": "https://serverlist.piaservers.net/vpninfo/servers/v6",
+            "dedicatedIPURL": "https://www.privateinternetaccess.com/api/client/v2/dedicated_ip",
+            "statusURL": "https://www.privateinternetaccess.com/api/client/status",
         },
     }
     ports = [{"name": "web", "port": 8080}]
