@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 from controller_samples import IP, NETWORK, SETTINGS, service
 from pod_specs import APP, GATE, confined
 
+from piavpn.api import types
 from piavpn.controller import build_service
 from piavpn.node import promise
 
@@ -24,8 +26,17 @@ def with_capabilities(*added: str) -> dict[str, Any]:
     return container(capabilities={"add": list(added), "drop": ["ALL"]})
 
 
-def test_a_pod_as_the_operator_makes_it_keeps_the_promise() -> None:
-    made = build_service.stateful_set(service(), IP("10.100.0.10"), NETWORK, SETTINGS)
+HOOKS: dict[str, Any] = {
+    "receive_forwarded_port": types.ReceiveForwardedPort(),
+    "on_port_forwarded": types.OnPortForwarded(script="curl localhost:9091/$PORT"),
+}
+
+
+@pytest.mark.parametrize("with_hooks", [{}, HOOKS], ids=["plain", "hooks"])
+def test_a_pod_as_the_operator_makes_it_keeps_the_promise(with_hooks: dict[str, Any]) -> None:
+    app = service()
+    app = dataclasses.replace(app, spec=dataclasses.replace(app.spec, **with_hooks))
+    made = build_service.stateful_set(app, IP("10.100.0.10"), NETWORK, SETTINGS)
     spec = made["spec"]["template"]["spec"]
     assert promise.breach(spec) == ""
     assert promise.name_servers(spec) == ("10.100.0.2",)
