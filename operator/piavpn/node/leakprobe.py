@@ -160,7 +160,8 @@ def _ways() -> Mapping[Address, str]:
             # That no route leads there comes as an error.
             with contextlib.suppress(NetlinkError):
                 found: Any = kernel.route("get", dst=str(target))
-                ways[target] = links[found[0].get_attr("RTA_OIF")]
+                index = found[0].get_attr("RTA_OIF")
+                ways[target] = links.get(index, f"link {index}")
     return ways
 
 

@@ -244,6 +244,10 @@ def _test(seen: sandbox.Sandbox, plan: PodPlan, link: ClusterLink) -> Verdict | 
         return None
     except (nft.NftError, NetlinkError, OSError) as error:
         return Verdict(now, failure=str(error))
+    except Exception as error:
+        # Whatever one pod does to its test, the others' go on.
+        log.exception("leak test of pod %s failed", seen.uid)
+        return Verdict(now, failure=repr(error))
     return Verdict(now, outcome.tried, outcome.leaks, outcome.uncounted, raw)
 
 
