@@ -24,6 +24,12 @@ def server(tunnel: probes.Tunnel) -> str:
     return str((tunnel.status().get("session") or {}).get("server"))
 
 
+def told_of(tunnel: probes.Tunnel, words: str) -> bool:
+    selected = f"--field-selector=involvedObject.name={tunnel.vpn}"
+    found = kubectl.items("events", "-n", "default", selected)
+    return any(words in event["message"] for event in found)
+
+
 def dead(*servers: str) -> dict[str, dict[str, str]]:
     return {"server": dict.fromkeys(servers, "dead")}
 
@@ -60,10 +66,7 @@ def test_a_server_that_answers_and_forwards_nothing_is_left(
         waiting.eventually(lambda: server(roaming) != first, "another server", timeout=180)
         assert roaming.app.tcp() == roaming.server_address
 
-    told = kubectl.items(
-        "events", "-n", "default", f"--field-selector=involvedObject.name={roaming.vpn}"
-    )
-    assert any("forwards nothing" in event["message"] for event in told)
+    waiting.eventually(lambda: told_of(roaming, "forwards nothing"), "an Event says why")
 
 
 def test_a_gateway_that_finds_its_server_dead_at_its_start_takes_another(

@@ -17,7 +17,9 @@ CONNECTIONS = 20
 def renewable() -> Iterator[probes.Tunnel]:
     """Give a tunnel in a region with two servers."""
     with probes.tunnel("renewal", location="nl_amsterdam") as tunnel:
-        waiting.eventually(lambda: tunnel.status()["session"].get("renewTime"), "it is appointed")
+        waiting.eventually(
+            lambda: tunnel.status().get("session", {}).get("renewTime"), "it is appointed"
+        )
         yield tunnel
 
 
