@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from fakepia import client
 from harness import kubectl, manifests, probes, waiting
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "manifests/examples"
@@ -51,6 +52,19 @@ def test_an_example_gets_ready_and_its_apps_leave_by_the_tunnel(example: pathlib
             "timeout", "10", "wget", "-qO-", f"http://{probes.WHO_AM_I}/",
         )  # fmt: skip
         assert seen.strip() == status["session"]["serverAddress"]
+
+
+@pytest.mark.parametrize("example", ["forwarded-port"], indirect=True)
+@pytest.mark.usefixtures("example")
+def test_the_page_of_the_forwarded_port_is_seen_from_the_internet(pia: client.Client) -> None:
+    kubectl.wait_for("vpnapp", "page", "PortPropagated", "public")
+    status = (kubectl.get("piavpn", "public") or {})["status"]
+    address, port = status["session"]["serverAddress"], status["forwardedPort"]["port"]
+
+    page = pia.connect(address, port, "tcp", "GET / HTTP/1.0\r\n\r\n")
+
+    assert page is not None
+    assert page.startswith("HTTP/1.0 200 OK")
 
 
 @pytest.mark.parametrize("example", ["two-apps"], indirect=True)

@@ -31,6 +31,11 @@ def app(name: str = "refusals", **spec: Any) -> dict[str, Any]:
     }
 
 
+def receiver(receive: dict[str, Any] | None = None, **hook: Any) -> dict[str, Any]:
+    """Return an app that receives a port, and hears of it so."""
+    return app(receiveForwardedPort=receive or {}, onPortForwarded=hook)
+
+
 def tried(body: dict[str, Any]) -> dict[str, Any]:
     """Return the object as the API server would store it."""
     answer = kubectl.run(
@@ -136,6 +141,26 @@ REFUSED = [
         app(ports=[{"name": "a", "port": 80}, {"name": "b", "port": 80}]),
         "must not have a port number of the same protocol twice",
     ),
+    (app(receiveForwardedPort={"port": 0}), "greater than or equal to 1"),
+    (
+        app(receiveForwardedPort={"protocol": "SCTP"}),
+        'supported values: "TCP", "UDP", "Both"',
+    ),
+    (app(onPortForwarded={"script": "true"}), "needs receiveForwardedPort"),
+    (receiver(), "must have either script or client"),
+    (receiver(script="true", client="Deluge"), "must have either script or client"),
+    (receiver(client="rTorrent"), 'supported values: "qBittorrent", "Transmission", "Deluge"'),
+    (receiver(script="true", clientPort=80), "clientPort and clientSecretRef need client"),
+    (receiver(client="Deluge", image="a:1"), "image, env and envFrom need script"),
+    (
+        receiver({"port": 6881}, client="Deluge"),
+        "must be absent where onPortForwarded.client is set",
+    ),
+    (
+        receiver(script="true", envFrom=[{"secretRef": {"name": "A B"}}]),
+        "must be the name of a Secret",
+    ),
+    (app(onExitAddressChanged={"image": "a:1"}), "script: Required value"),
     (app(ports=[{"name": "80", "port": 80}]), "with at least one letter"),
     (app(ports=[{"name": "a--b", "port": 80}]), "single hyphens"),
     (
@@ -167,6 +192,9 @@ def test_a_mistake_is_refused_in_words_that_say_what_is_wrong(
         vpn(endpoints={"tokenURL": "https://198.18.0.2/token", "caBundle": CERTIFICATE}),
         app("a" * 52, ip="10.200.0.10", env=[{"name": "A"}, {"name": "b.c-D_1", "value": "x"}]),
         app(ports=[{"name": "dns", "port": 53}, {"name": "dns-u", "port": 53, "protocol": "UDP"}]),
+        receiver(client="qBittorrent", clientPort=80, clientSecretRef={"name": "login"}),
+        receiver({"port": 6881}, script="true", envFrom=[{"secretRef": {"name": "keys"}}]),
+        app(onExitAddressChanged={"script": "true"}),
     ],
 )
 def test_what_is_meant_so_is_taken(body: dict[str, Any]) -> None:
