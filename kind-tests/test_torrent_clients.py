@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pathlib
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ pytestmark = pytest.mark.owns_nodes  # for the stand-in beside them, and to load
 ROOM, VPN, SECRET = "test-torrents", "torrents", "test-torrents"
 IMAGE = "piavpn-clients:dev"
 FOLDER = pathlib.Path(__file__).parent
+TORRENT = (FOLDER / "clients/test.torrent").read_bytes()
+INFO_HASH = hashlib.sha1(TORRENT[TORRENT.index(b"4:info") + 6 : -1]).digest()
+PROTOCOL = b"\x13BitTorrent protocol"
+HANDSHAKE = PROTOCOL + bytes(8) + INFO_HASH + b"-XX0001-" + b"p" * 12
 CLIENTS = {"transmission": "Transmission", "qbittorrent": "qBittorrent", "deluge": "Deluge"}
 
 
@@ -73,16 +78,16 @@ def port() -> int:
 
 
 def takes_connections(pia: client.Client, wanted: int) -> None:
-    """Wait until the client's listening socket at the port takes a caller from outside.
+    """Wait until the client takes a BitTorrent connection from outside at the port.
 
-    A client hangs up on who asks for a torrent that it does not have: that tells it from a port
-    where nobody listens, which does not answer, and it says so in time.
+    It has the torrent that is asked for, and answers with its own half of the handshake.
     """
 
     def answered() -> bool:
         address = (kubectl.get("piavpn", VPN) or {})["status"]["session"]["serverAddress"]
-        assert pia.connect(address, wanted, "tcp", "\x13BitTorrent protocol") == ""
-        assert pia.connect(address, wanted - 1, "tcp", "\x13BitTorrent protocol") is None
+        answer = pia.connect(address, wanted, "tcp", HANDSHAKE.decode("latin-1"))
+        assert answer is not None, "no answer"
+        assert answer.encode("latin-1").startswith(PROTOCOL), answer
         return True
 
     waiting.eventually(answered, f"a BitTorrent connection at port {wanted}")

@@ -173,7 +173,8 @@ class Client:
     def connect(self, address: str, port: int, protocol: str, payload: str) -> str | None:
         """Have the Internet dial `address` by `tcp` or `udp`; give the answer, None: there is none.
 
-        The answer is the first thing that came back within 5 s.
+        The answer is the first thing that came back within 5 s. Payload and answer are bytes, one a
+        character (latin-1).
         """
         dialled = {"address": address, "port": port, "protocol": protocol, "payload": payload}
         answer = self.call("POST", "/connect", dialled)["answer"]

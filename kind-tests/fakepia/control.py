@@ -87,11 +87,11 @@ class Control:
                 str(arguments["address"]),
                 int(arguments["port"]),
                 protocol,
-                str(arguments["payload"]).encode(),
+                str(arguments["payload"]).encode("latin-1"),
             )
         except OSError as error:
             return {"connected": False, "answer": None, "reason": str(error)}
-        text = None if answer is None else answer.decode(errors="replace")
+        text = None if answer is None else answer.decode("latin-1")
         return {"connected": True, "answer": text, "reason": None}
 
     def _leaks(self, arguments: dict[str, Any]) -> object:
