@@ -21,6 +21,7 @@ from bench import (
     machine,
     memory,
     outages,
+    port,
     readiness,
     renewal,
     results,
@@ -69,6 +70,8 @@ def _measure(pia: client.Client) -> tuple[list[results.Measurement], machine.Mac
         measurements += throughput.measure(tunnel)
         _say("renewal")
         measurements += renewal.measure(tunnel)
+        _say("port changed")
+        measurements.append(port.measure(tunnel, pia))
         _say("server dead")
         measurements.append(outages.dead_server(tunnel, pia))
         # Before the gateway is a new one, which has had nothing to remember.
