@@ -180,10 +180,8 @@ def test_trouble_is_told_apart_and_leaves_the_tunnel_up(
 ) -> None:
     receiver.port()
     with receiver.pia.failing({"portForward": {"*": failure}}):
-        # The process alone is ended: the next one binds the port anew.
-        kubectl.execute(
-            f"piavpn-gateway-{VPN}-0", manifests.SYSTEM, "gateway", "sh", "-c", "kill 1"
-        )
+        # The server's loss of our key makes a new session, by which the port is bound anew.
+        receiver.pia.forget_peers(receiver.status()["session"]["server"])
         kubectl.wait_for_reason("piavpn", VPN, "PortForwarded", reason)
         kubectl.wait_for("piavpn", VPN, "Ready")
     port = receiver.port()

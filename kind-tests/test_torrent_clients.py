@@ -100,9 +100,9 @@ def test_a_client_is_told_its_port_and_reached_there_before_and_after_a_change(
     first = port()
     takes_connections(pia, first)
 
-    gateway = f"piavpn-gateway-{VPN}-0"
+    session = (kubectl.get("piavpn", VPN) or {})["status"]["session"]
     with pia.failing({"portForward": {"*": "busy"}}):
-        kubectl.execute(gateway, manifests.SYSTEM, "gateway", "sh", "-c", "kill 1")
+        pia.forget_peers(session["server"])  # a new session binds the port anew
         kubectl.wait_for_reason("piavpn", VPN, "PortForwarded", "PortBusy")
 
     second = port()
