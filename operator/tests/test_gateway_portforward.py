@@ -217,8 +217,11 @@ def test_no_receiver_has_no_ways() -> None:
 
 
 def test_the_map_is_replaced_in_one_transaction() -> None:
-    assert forwarded.update(forwarded.ways(PortForwarding(APP, port=6881), [45678, 23456])) == (
+    wanted = forwarded.ways(PortForwarding(APP, port=6881), [45678, 23456])
+    assert forwarded.update(wanted, {ipaddress.IPv4Address("198.18.11.1")}) == (
         "flush map inet piavpn forwarded\n"
+        "flush set inet piavpn exits\n"
+        "add element inet piavpn exits { 198.18.11.1 }\n"
         "add element inet piavpn forwarded { tcp . 23456 : 10.100.0.10 . 6881 }\n"
         "add element inet piavpn forwarded { udp . 23456 : 10.100.0.10 . 6881 }\n"
         "add element inet piavpn forwarded { tcp . 45678 : 10.100.0.10 . 6881 }\n"

@@ -17,6 +17,7 @@ table inet piavpn {
   map resolvers { type mark . ipv4_addr : ipv4_addr; elements = { \
 0x100 . 192.0.2.53 : 10.0.0.243, 0x100 . 192.0.2.54 : 10.0.0.242 }; }
   map forwarded { type inet_proto . inet_service : ipv4_addr . inet_service; }
+  set exits { type ipv4_addr; }
   counter dropped_invalid { }
   counter dropped_forward { }
   counter dropped_input { }
@@ -42,6 +43,12 @@ table inet piavpn {
   chain inbound {
     type nat hook prerouting priority dstnat; policy accept;
     iifname { "piaw0", "piaw1" } dnat ip to meta l4proto . th dport map @forwarded
+    iifname "vpn0" ip daddr @exits dnat ip to meta l4proto . th dport map @forwarded
+  }
+  chain hairpin {
+    type filter hook prerouting priority -95; policy accept;
+    iifname "vpn0" ct direction original ct status dnat ct mark set 0x400
+    iifname "vpn0" ct mark 0x400 meta mark set 0x400
   }
   chain input {
     type filter hook input priority filter; policy accept;
@@ -61,11 +68,13 @@ table inet piavpn {
     iifname "vpn0" oifname { "piaw0", "piaw1" } accept
     iifname { "piaw0", "piaw1" } oifname "vpn0" ct state established,related accept
     iifname { "piaw0", "piaw1" } oifname "vpn0" ct status dnat accept
+    oifname "vpn0" ct mark 0x400 accept
     counter name dropped_forward
   }
   chain output {
     type filter hook output priority filter; policy accept;
     meta nfproto ipv6 oifname != "lo" counter name dropped_ipv6 drop
+    oifname "vpn0" icmp type redirect drop
     oifname "piaw0" ct mark set 0x100
     oifname "piaw1" ct mark set 0x200
     oifname != { "lo", "vpn0", "piaw0", "piaw1" } ct mark & 0xf00 != 0 \
@@ -79,6 +88,7 @@ counter name dropped_astray drop
   chain outnat {
     type nat hook postrouting priority srcnat; policy accept;
     oifname { "piaw0", "piaw1" } masquerade
+    oifname "vpn0" ct mark 0x400 masquerade
   }
 }
 """
@@ -124,6 +134,7 @@ QUESTIONS = ipaddress.IPv4Network("192.0.2.52/30")
 RULES = (
     Rule(100, 100, oif="piaw0"),
     Rule(100, 101, oif="piaw1"),
+    Rule(105, 254, fwmark=0x400, mask=0xF00),
     Rule(110, 100, fwmark=0x100, mask=0xF00),
     Rule(110, 101, fwmark=0x200, mask=0xF00),
     Rule(115, 102, to=QUESTIONS),

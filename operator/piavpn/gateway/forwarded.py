@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from piavpn.api.gateway_config import PortForwarding
 from piavpn.api.types import Protocol
 
-MAP = "inet piavpn forwarded"
+MAP, EXITS = "inet piavpn forwarded", "inet piavpn exits"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,9 +33,18 @@ def ways(wanted: PortForwarding | None, ports: Iterable[int]) -> frozenset[Way]:
     )
 
 
-def update(wanted: Collection[Way]) -> str:
-    """Return the transaction after which the map has these elements and no others."""
-    lines = [f"flush map {MAP}"]
+def update(wanted: Collection[Way], exits: Collection[ipaddress.IPv4Address]) -> str:
+    """Return the transaction after which the map has these elements and no others.
+
+    Args:
+        wanted: the elements.
+        exits: addresses under which the Internet has the port: apps that dial those are led to the
+            receiver, too, for PIA need not send back what came from us.
+    """
+    lines = [f"flush map {MAP}", f"flush set {EXITS}"]
+    if wanted and exits:
+        listed = ", ".join(str(address) for address in sorted(exits))
+        lines.append(f"add element {EXITS} {{ {listed} }}")
     for way in sorted(wanted, key=lambda way: (way.port, way.protocol)):
         key = f"{way.protocol.lower()} . {way.port}"
         lines.append(f"add element {MAP} {{ {key} : {way.address} . {way.target} }}")

@@ -102,6 +102,12 @@ class Gateway:
         """Return the session that new connections use; from any thread."""
         return self._memory.session
 
+    def exits(self) -> frozenset[ipaddress.IPv4Address]:
+        """Return the addresses under which the Internet may see that session; from any thread."""
+        memory = self._memory
+        known = (memory.exit_address, memory.session.address if memory.session else None)
+        return frozenset(address for address in known if address is not None)
+
     def turn(self) -> None:
         """Take one step and the time that it needs.
 

@@ -60,7 +60,7 @@ def _run(vpn: str, namespace: str, files: inputs.Files) -> None:
     store = portstore.Store(
         vpn, namespace, state=files.state, mounted=files.port, connect=kube.Cluster.connect
     )
-    portforwarder.PortForwarder(files, gateway.current, reporter.show_port, store, dice).start()
+    portforwarder.PortForwarder(files, gateway, reporter.show_port, store, dice).start()
     health.serve("0.0.0.0", HEALTH_PORT, {"/livez": gateway.live, "/readyz": gateway.ready})  # noqa: S104 - the kubelet asks at the pod's address
     reporter.start()
     try:

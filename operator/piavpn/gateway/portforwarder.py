@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Protocol
 
 from piavpn.api.gateway_config import GatewayConfig
 from piavpn.gateway import forwarded, inputs, portforward, portreport, portstore
@@ -25,13 +27,23 @@ _PAUSE_SECONDS = 5.0
 """After something that nobody expected."""
 
 
+class Tunnel(Protocol):
+    """What is to be known of the tunnel that the port comes by."""
+
+    def current(self) -> Session | None:
+        """Return the session that new connections use."""
+
+    def exits(self) -> frozenset[ipaddress.IPv4Address]:
+        """Return the addresses under which the Internet may see it."""
+
+
 class PortForwarder:
     """Signs, binds and forwards one VPN's port for as long as an app wants it."""
 
     def __init__(
         self,
         files: inputs.Files,
-        current: Callable[[], Session | None],
+        tunnel: Tunnel,
         show: Callable[[portreport.PortReport | None], None],
         store: portstore.Store,
         dice: random.Random,
@@ -40,38 +52,46 @@ class PortForwarder:
 
         Args:
             files: where the pod has its inputs.
-            current: the session that new connections use; called from the thread.
+            tunnel: the session; asked from the thread.
             show: called with what the status should say; must not block.
             store: where the port is kept.
             dice: spreads the calls of many gateways.
         """
         self._files = files
-        self._current = current
+        self._tunnel = tunnel
         self._show = show
         self._store = store
         self._dice = dice
         self._memory = portforward.Memory(held=store.load())
         self._config: GatewayConfig | None = None
         self._ways: frozenset[forwarded.Way] = frozenset()
+        self._led_back: frozenset[ipaddress.IPv4Address] = frozenset()
         self._said = ""
 
     def start(self) -> None:
-        """Start the thread; the gateway's rules are there."""
+        """Start the thread; the gateway's rules are there, its loop does not turn yet.
+
+        What was kept is told and led on before the first status is written without it.
+        """
         self._store.start()
+        self._try()
         threading.Thread(target=self._run, name="portforward", daemon=True).start()
 
     def _run(self) -> None:
         while True:
-            pause = _WAIT_SECONDS
-            try:
-                self._turn()
-            except (nft.NftError, programs.ProgramError, OSError) as error:
-                log.error("port forwarding: %s", error)  # noqa: TRY400 - the message says it all
-                pause = _PAUSE_SECONDS
-            except Exception:
-                log.exception("port forwarding failed unexpectedly")
-                pause = _PAUSE_SECONDS
-            time.sleep(pause)
+            time.sleep(self._try())
+
+    def _try(self) -> float:
+        """Take a turn; return the seconds until the next one."""
+        try:
+            self._turn()
+        except (nft.NftError, programs.ProgramError, OSError) as error:
+            log.error("port forwarding: %s", error)  # noqa: TRY400 - the message says it all
+            return _PAUSE_SECONDS
+        except Exception:
+            log.exception("port forwarding failed unexpectedly")
+            return _PAUSE_SECONDS
+        return _WAIT_SECONDS
 
     def _turn(self) -> None:
         self._read_config()
@@ -99,7 +119,7 @@ class PortForwarder:
     def _look(self, config: GatewayConfig) -> portforward.Around:
         return portforward.Around(
             wanted=config.port_forwarding is not None,
-            session=self._current(),
+            session=self._tunnel.current(),
             token=inputs.read_token(self._files.token),
             now=datetime.now(UTC),
             clock=time.monotonic(),
@@ -144,10 +164,11 @@ class PortForwarder:
         """
         ports = {p.port for p in (self._memory.held, self._memory.fresh) if p is not None}
         wanted = forwarded.ways(config.port_forwarding, ports)
-        if wanted == self._ways:
+        exits = self._tunnel.exits()
+        if (wanted, exits) == (self._ways, self._led_back):
             return
-        nft.load(forwarded.update(wanted))
-        gone, self._ways = self._ways - wanted, wanted
+        nft.load(forwarded.update(wanted, exits))
+        gone, self._ways, self._led_back = self._ways - wanted, wanted, exits
         for way in gone:
             conntrack.forget_inbound(way.protocol.lower(), way.port)
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from piavpn.api import names
 from piavpn.gateway import dns
-from piavpn.gateway.slots import MARK_MASK, SLOTS, Slot
+from piavpn.gateway.slots import HAIRPIN_MARK, MARK_MASK, SLOTS, Slot
 
 TABLE = "inet piavpn"
 Resolvers = Mapping[Slot, Sequence[ipaddress.IPv4Address]]
@@ -34,6 +34,7 @@ table {TABLE} {{
   map current {{ type ifname : mark; elements = {{ {_current(current)} }}; }}
   map resolvers {{ type mark . ipv4_addr : ipv4_addr;{_initial(resolvers)} }}
   map forwarded {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
+  set exits {{ type ipv4_addr; }}
   counter dropped_invalid {{ }}
   counter dropped_forward {{ }}
   counter dropped_input {{ }}
@@ -58,6 +59,12 @@ table {TABLE} {{
   chain inbound {{
     type nat hook prerouting priority dstnat; policy accept;
     iifname {_TUNNELS} dnat ip to meta l4proto . th dport map @forwarded
+    iifname "{names.POD_LINK}" ip daddr @exits dnat ip to meta l4proto . th dport map @forwarded
+  }}
+  chain hairpin {{
+    type filter hook prerouting priority -95; policy accept;
+    iifname "{names.POD_LINK}" ct direction original ct status dnat ct mark set {HAIRPIN_MARK:#x}
+    iifname "{names.POD_LINK}" ct mark {HAIRPIN_MARK:#x} meta mark set {HAIRPIN_MARK:#x}
   }}
   chain input {{
     type filter hook input priority filter; policy accept;
@@ -77,11 +84,13 @@ table {TABLE} {{
     iifname "{names.POD_LINK}" oifname {_TUNNELS} accept
     iifname {_TUNNELS} oifname "{names.POD_LINK}" ct state established,related accept
     iifname {_TUNNELS} oifname "{names.POD_LINK}" ct status dnat accept
+    oifname "{names.POD_LINK}" ct mark {HAIRPIN_MARK:#x} accept
     counter name dropped_forward
   }}
   chain output {{
     type filter hook output priority filter; policy accept;
     meta nfproto ipv6 oifname != "lo" counter name dropped_ipv6 drop
+    oifname "{names.POD_LINK}" icmp type redirect drop
 {_own_marks()}
     oifname != {_INSIDE} ct mark & {MARK_MASK:#x} != 0 {_ASTRAY}
   }}
@@ -92,6 +101,7 @@ table {TABLE} {{
   chain outnat {{
     type nat hook postrouting priority srcnat; policy accept;
     oifname {_TUNNELS} masquerade
+    oifname "{names.POD_LINK}" ct mark {HAIRPIN_MARK:#x} masquerade
   }}
 }}
 """

@@ -10,6 +10,10 @@ MARK_MASK = 0xF00
 """The slot's part of a mark; the node agent's lock uses other bits of the same mark."""
 
 
+HAIRPIN_MARK = 0x400
+"""Of a connection that an app makes to the forwarded port: no slot carries it."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Slot:
     """One of the places that a session can be in; a renewal goes from one to the other."""

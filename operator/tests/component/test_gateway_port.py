@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import json
 import pathlib
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -123,6 +124,28 @@ def test_who_dials_the_port_reaches_the_app_and_keeps_the_own_address(
         )
         told = api.status["forwardedPort"]
         assert sorted(told) == ["expiresAt", "lastBoundAt", "port"]
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_an_app_that_dials_the_port_from_behind_the_tunnel_reaches_it_too(
+    world: World, protocol: str
+) -> None:
+    world.tell(ZURICH401, port_forwarding=RECEIVER)
+    with world.api() as api, world.gateway():
+        port = bound(api)
+        with listening(world, port):
+            kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+            with world.app.entered(), socket.socket(socket.AF_INET, kind) as caller:
+                caller.settimeout(5)
+                caller.connect(("198.18.11.1", port))
+                for _ in range(2 if protocol == "udp" else 1):
+                    caller.send(b"hello")
+                    assert caller.recv(100) == b"10.100.0.2 says hello"
+        # Nothing else of that address is led back.
+        with world.app.entered(), socket.socket(socket.AF_INET) as other:
+            other.settimeout(2)
+            assert other.connect_ex(("198.18.11.1", port - 1)) != 0
+        assert world.exit_address() == "198.18.11.1"
 
 
 def test_the_port_can_go_to_a_fixed_one_by_one_protocol_alone(world: World) -> None:
