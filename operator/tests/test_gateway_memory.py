@@ -185,6 +185,21 @@ def test_the_outside_is_asked_each_minute_and_sooner_after_a_miss() -> None:
     assert missed.after(answered=True, rhythm=OUTSIDE, now=NOW) == Inquiry(NOW + 60)
 
 
+def test_where_no_server_forwards_anything_each_is_kept_longer_than_the_last() -> None:
+    cut_off = Failure("NoInternet", "forwards nothing")
+    memory, misses = Memory(), []
+    for _ in range(7):
+        memory = dataclasses.replace(memory, current=Current(SESSION))
+        while not isinstance(decide.next_step(AROUND, memory, NOW), decide.GiveUp):
+            memory = memory.asked_outside(SESSION, answered=False, now=NOW)
+        assert memory.current is not None
+        misses.append(memory.current.outside.misses)
+        memory = memory.ended(cut_off, NOW, dice())
+    assert misses == [3, 6, 12, 24, 48, 96, 96]
+    memory = dataclasses.replace(memory, current=Current(SESSION))
+    assert memory.asked_outside(SESSION, answered=True, now=NOW).cut_off == 0
+
+
 def test_an_answer_to_an_earlier_sessions_question_says_nothing_of_this_one() -> None:
     memory = Memory(current=Current(NEXT_SESSION))
     assert memory.asked_outside(SESSION, answered=False, now=NOW) == memory

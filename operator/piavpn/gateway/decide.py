@@ -7,7 +7,7 @@ from datetime import datetime
 
 from piavpn.api.gateway_config import GatewayConfig
 from piavpn.gateway import moves, setbacks
-from piavpn.gateway.inquiry import OUTSIDE_MISSES
+from piavpn.gateway.inquiry import outside_misses
 from piavpn.gateway.kept import Kept
 from piavpn.gateway.memory import Failure, Memory
 from piavpn.gateway.reasons import Reason
@@ -102,7 +102,7 @@ Step = Wait | Adopt | Register | Await | Watch | GiveUp | TakeBack | Release
 def next_step(around: Surroundings, memory: Memory, now: float) -> Step:
     """Return what to do at `now`, in seconds of the monotonic clock."""
     current, draining = memory.current, memory.draining
-    if current is not None and (why := _end(around, current)):
+    if current is not None and (why := _end(around, memory, current)):
         return GiveUp(current.session, why)
     if draining is not None and (reason := _end_of_drain(around, draining, now)):
         return Release(draining.session, reason)
@@ -113,7 +113,7 @@ def next_step(around: Surroundings, memory: Memory, now: float) -> Step:
     return _without_tunnel(around, memory, now)
 
 
-def _end(around: Surroundings, current: Current) -> Failure | None:
+def _end(around: Surroundings, memory: Memory, current: Current) -> Failure | None:
     """Return why the current session is dead; None while it lives."""
     session = current.session
     if session.link in around.missing:
@@ -124,10 +124,10 @@ def _end(around: Surroundings, current: Current) -> Failure | None:
             f"{session.place} answered none of {MISSES} pings through the tunnel and sent nothing "
             "else; the gateway registers anew.",
         )
-    if current.outside.misses >= OUTSIDE_MISSES:
+    if current.outside.misses >= outside_misses(memory.cut_off):
         return Failure(
             Reason.NO_INTERNET,
-            f"{session.place} answers pings and forwards nothing: none of {OUTSIDE_MISSES} "
+            f"{session.place} answers pings and forwards nothing: none of {current.outside.misses} "
             "questions to its resolvers was answered; the gateway registers anew.",
         )
     return None

@@ -38,6 +38,18 @@ OUTSIDE = Rhythm(every=60.0, again=5.0, longest=5.0)
 """Does the server forward anything? Its own ping does not tell."""
 OUTSIDE_MISSES = 3
 """Questions in a row without answer that mean it does not."""
+_MOST_DOUBLINGS = 5
+
+
+def outside_misses(cut_off: int) -> int:
+    """Return how many misses end a session, after so many sessions in a row that ended by them.
+
+    They double: where nothing is forwarded anywhere, as when PIA's resolvers are down, connections
+    are better left alone than broken again and again.
+    """
+    return OUTSIDE_MISSES * int(2 ** min(cut_off, _MOST_DOUBLINGS))
+
+
 EXIT_ADDRESS = Rhythm(every=3600.0, again=5.0, longest=600.0)
 """Under which address does the Internet see us?"""
 EXIT_ADDRESS_MISSES = 3

@@ -15,6 +15,7 @@ from piavpn.gateway import setbacks
 from piavpn.gateway.inquiry import EXIT_ADDRESS, EXIT_ADDRESS_MISSES, OUTSIDE
 from piavpn.gateway.kept import Kept
 from piavpn.gateway.moves import Purpose, Returning
+from piavpn.gateway.reasons import Reason
 from piavpn.gateway.roles import Candidate, Current, Draining
 from piavpn.gateway.session import Session
 from piavpn.gateway.setbacks import Setback
@@ -65,6 +66,8 @@ class Memory:
     moving: Setback = _NO_SETBACK
     """Failures of moves away from the current session."""
     returning: Returning = _NEVER_RETURNED
+    cut_off: int = 0
+    """Sessions in a row whose servers forwarded nothing: the fault may be none of a server's."""
     exit_address: ipaddress.IPv4Address | None = None
     """The last one that is known."""
 
@@ -155,6 +158,7 @@ class Memory:
             current=None,
             setbacks=setbacks.failed(waits, address, now, dice),
             failure=failure,
+            cut_off=self.cut_off + (failure.reason == Reason.NO_INTERNET),
             moving=_NO_SETBACK,
             returning=_after_end(self.returning, current, lived),
         )
@@ -204,7 +208,9 @@ class Memory:
         if self.current is None or self.current.session != session:
             return self
         outside = self.current.outside.after(answered=answered, rhythm=OUTSIDE, now=now)
-        return dataclasses.replace(self, current=dataclasses.replace(self.current, outside=outside))
+        current = dataclasses.replace(self.current, outside=outside)
+        cut_off = 0 if answered else self.cut_off
+        return dataclasses.replace(self, current=current, cut_off=cut_off)
 
     def asked_exit(
         self, session: Session, address: ipaddress.IPv4Address | None, now: float
