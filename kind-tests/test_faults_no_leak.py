@@ -41,7 +41,7 @@ def app(tunnel: probes.Tunnel) -> leaky.Leaky:
     """Return the app, whose traffic flows."""
     kubectl.wait_for("piavpn", tunnel.vpn, "Ready")
     found = leaky.Leaky.in_pod(tunnel.app)
-    found.wait_for_answers(tunnel.server_address)
+    found.wait_for_answers()
     return found
 
 
@@ -50,7 +50,7 @@ def test_nothing_leaks_when_the_gateways_process_is_killed(
 ) -> None:
     with leaks.nothing_leaves(tunnel.ordinary):
         product.kill(tunnel.gateway.get(), "piavpn gateway")
-        app.wait_for_answers(tunnel.server_address)
+        app.wait_for_answers()
 
 
 def test_nothing_leaks_when_the_gateways_pod_is_deleted(
@@ -60,7 +60,7 @@ def test_nothing_leaks_when_the_gateways_pod_is_deleted(
     with leaks.nothing_leaves(tunnel.ordinary):
         product.delete(tunnel.gateway)
         kubectl.wait_for("piavpn", tunnel.vpn, "Ready")
-        app.wait_for_answers(tunnel.server_address)
+        app.wait_for_answers()
     assert tunnel.app.uid == before
 
 
@@ -76,7 +76,7 @@ def test_nothing_leaks_when_the_gateway_is_evicted(
         kubectl.run("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
         product.replaced(pod, before)
         kubectl.wait_for("piavpn", tunnel.vpn, "Ready")
-        app.wait_for_answers(tunnel.server_address)
+        app.wait_for_answers()
 
 
 def test_nothing_leaks_or_breaks_when_the_nodes_agent_is_killed(
@@ -86,7 +86,7 @@ def test_nothing_leaks_or_breaks_when_the_nodes_agent_is_killed(
     with leaks.nothing_leaves(tunnel.ordinary):
         product.kill(product.agent_on(app.node), "piavpn node-agent")
         app.wait_for_rounds()
-        app.wait_for_answers(tunnel.server_address)
+        app.wait_for_answers()
     assert app.told().broken == before.broken
 
 
@@ -98,7 +98,7 @@ def test_nothing_leaks_or_breaks_when_the_operator_is_killed(
         (operator,) = product.pods(product.OPERATOR)
         product.kill(operator, "piavpn operator")
         app.wait_for_rounds()
-        app.wait_for_answers(tunnel.server_address)
+        app.wait_for_answers()
     assert app.told().broken == before.broken
 
 
@@ -110,7 +110,7 @@ def test_nothing_leaks_while_no_pia_server_answers(
             kubectl.wait_for("piavpn", tunnel.vpn, "TunnelUp=false")
             app.wait_for_rounds(2)
         kubectl.wait_for("piavpn", tunnel.vpn, "Ready")
-        app.wait_for_answers(tunnel.server_address)
+        app.wait_for_answers()
 
 
 def test_nothing_leaks_when_the_pia_server_goes(
@@ -122,9 +122,10 @@ def test_nothing_leaks_when_the_pia_server_goes(
         pia.failing({"server": {left["server"]: "dead"}}),
     ):
         waiting.eventually(
-            lambda: tunnel.server_address != left["serverAddress"], "another server is taken"
+            lambda: tunnel.status().get("session", left)["server"] != left["server"],
+            "another server is taken",
         )
-        app.wait_for_answers(tunnel.server_address)
+        app.wait_for_answers()
 
 
 def test_nothing_leaks_while_the_api_server_is_stopped(
@@ -150,7 +151,7 @@ def test_nothing_leaks_while_the_api_server_is_stopped(
             nodes.kill(node, uid, "kube-apiserver", signal="CONT")
         waiting.eventually(_api_answers, "the API server answers again")
         kubectl.wait_for("piavpn", tunnel.vpn, "Ready")
-        app.wait_for_answers(tunnel.server_address)
+        app.wait_for_answers()
 
 
 def test_nothing_leaks_when_the_node_is_restarted(
@@ -169,7 +170,7 @@ def test_nothing_leaks_when_the_node_is_restarted(
         kubectl.wait_for("piavpn", tunnel.vpn, "Ready")
         app = leaky.Leaky.in_pod(tunnel.app)
         app.wait_for_rounds()
-        app.wait_for_answers(tunnel.server_address)
+        app.wait_for_answers()
 
 
 def _api_answers() -> bool:

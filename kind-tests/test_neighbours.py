@@ -50,7 +50,7 @@ def test_an_app_with_raw_sockets_cannot_take_anothers_place(
             victim, _mac(tunnel.app), gateway, _mac(tunnel.gateway), probes.WHO_AM_I,
         )  # fmt: skip
         assert _dropped(app.node) - dropped == int(sent) > 0
-        app.wait_for_answers(tunnel.server_address)
+        app.wait_for_answers()
         assert _who_is(tunnel, victim) == known == _mac(tunnel.app)
         assert app.told().broken == before.broken
 

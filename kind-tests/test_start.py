@@ -64,7 +64,7 @@ def test_nothing_leaves_before_the_app_is_confined(
             product.delete(tunnel.app)
             app = leaky.Leaky.in_pod(tunnel.app)
             app.wait_for_rounds()
-            app.wait_for_answers(tunnel.server_address)
+            app.wait_for_answers()
 
 
 def test_nothing_leaves_by_an_init_container_that_was_put_in(
@@ -100,7 +100,7 @@ def test_nothing_leaves_while_an_app_waits_for_a_missing_agent(
             (app,) = tunnel.app.get()["status"]["containerStatuses"]
             assert "waiting" in app["state"]
         kubectl.wait_for("pod", tunnel.app.name, "Ready", tunnel.app.namespace)
-        leaky.Leaky.in_pod(tunnel.app).wait_for_answers(tunnel.server_address)
+        leaky.Leaky.in_pod(tunnel.app).wait_for_answers()
 
 
 def _gate_log(pod: probes.Pod) -> str:

@@ -58,7 +58,7 @@ def app(tunnel: probes.Tunnel) -> leaky.Leaky:
     """Return the app, whose traffic flows."""
     kubectl.wait_for("vpnapp", "probe", "Ready", tunnel.app.namespace)
     found = leaky.Leaky.in_pod(tunnel.app)
-    found.wait_for_answers(tunnel.server_address)
+    found.wait_for_answers()
     return found
 
 
@@ -79,7 +79,7 @@ def test_nothing_leaks_when_lock_and_routes_are_damaged(
     with leaks.nothing_leaves(tunnel.ordinary):
         nodes.run_in_namespace_of(tunnel.app.node, before, "bash", "-ec", damage)
         product.replaced(tunnel.app, before)
-        leaky.Leaky.in_pod(tunnel.app).wait_for_answers(tunnel.server_address)
+        leaky.Leaky.in_pod(tunnel.app).wait_for_answers()
 
 
 def test_nothing_leaks_from_damage_that_no_agent_sees(
@@ -94,7 +94,7 @@ def test_nothing_leaks_from_damage_that_no_agent_sees(
         waiting.eventually(
             lambda: leaky.Leaky.in_pod(tunnel.app).told(), "the app is reachable again"
         )
-        leaky.Leaky.in_pod(tunnel.app).wait_for_answers(tunnel.server_address)
+        leaky.Leaky.in_pod(tunnel.app).wait_for_answers()
 
 
 def test_names_are_asked_for_in_the_tunnel_alone(
@@ -167,7 +167,7 @@ def test_a_process_of_a_pod_in_the_nodes_namespace_does_not_get_the_node_locked(
     with leaks.nothing_leaves(tunnel.ordinary), _impostor(app.node, tunnel.app.uid):
         product.kill(product.agent_on(app.node), "piavpn node-agent")
         app.wait_for_rounds()
-        app.wait_for_answers(tunnel.server_address)
+        app.wait_for_answers()
         _rebuild_sandbox(tunnel, app)
         assert _is_not_locked(app.node)
 
@@ -176,7 +176,7 @@ def _rebuild_sandbox(tunnel: probes.Tunnel, app: leaky.Leaky) -> None:
     nodes.kill(app.node, tunnel.app.uid, "^/pause")
     waiting.eventually(lambda: tunnel.app.address not in {"", app.address}, "another sandbox")
     kubectl.wait_for("pod", tunnel.app.name, "Ready", tunnel.app.namespace)
-    leaky.Leaky.in_pod(tunnel.app).wait_for_answers(tunnel.server_address)
+    leaky.Leaky.in_pod(tunnel.app).wait_for_answers()
 
 
 @contextlib.contextmanager

@@ -79,7 +79,7 @@ def transfer() -> None:
     """Take bytes, 1 MB/s or so, from a TCP connection; begin again when it breaks."""
     while True:
         with contextlib.suppress(OSError), socket.create_connection((OUTSIDE, 19), 5) as stream:
-            stream.settimeout(60)
+            stream.settimeout(5)
             while chunk := stream.recv(16384):
                 counts["received"] += len(chunk)
                 time.sleep(PERIOD_SECONDS)
