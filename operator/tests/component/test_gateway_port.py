@@ -10,6 +10,7 @@ import pathlib
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import fakepia_world
@@ -21,7 +22,7 @@ from gateway_world import APP, ZURICH401, ZURICH402, World
 from kube_api import Api
 from namespaces import Namespace
 
-from piavpn.api.gateway_config import PortForwarding
+from piavpn.api.gateway_config import PortForwarding, Renewal
 from piavpn.api.types import ForwardedProtocol
 
 # Answers by both protocols with the client's address; TCP connections stay open.
@@ -222,6 +223,23 @@ def test_the_port_is_the_same_after_its_server_died(world: World) -> None:
         assert bound(api) == port
         with listening(world, port):
             assert dial(world, port, address="198.18.11.2") == HEARD
+
+
+def test_a_renewal_keeps_the_port_and_callers_reach_it_at_both_servers(world: World) -> None:
+    world.tell(ZURICH401, ZURICH402, port_forwarding=RECEIVER)
+    with world.api() as api, world.gateway():
+        port = bound(api)
+        renewal = Renewal(api.status["session"]["publicKey"], datetime.now(UTC))
+        with listening(world, port):
+            world.tell(ZURICH401, ZURICH402, port_forwarding=RECEIVER, renewal=renewal)
+            namespaces.eventually(
+                lambda: port in ports_at(world, "zurich402"), what="the port at the other server"
+            )
+            assert dial(world, port, address="198.18.11.2") == HEARD
+            assert dial(world, port, "udp", address="198.18.11.2") == HEARD
+            # The old session drains: who calls there is still led to the app.
+            assert dial(world, port, address="198.18.11.1") == HEARD
+        assert bound(api) == port
 
 
 def test_the_port_works_while_the_api_is_down(world: World) -> None:
