@@ -49,8 +49,9 @@ class Process:
         return {name: " ".join(value.split()) for name, value in pairs}
 
     def kill_resolver(self) -> None:
-        (resolver,) = _children(self._program())
-        os.kill(resolver, signal.SIGKILL)
+        for child in _children(self._program()):  # there may be a `wg` or an `nft` beside it
+            if pathlib.Path(f"/proc/{child}/comm").read_text() == "dnsmasq\n":
+                os.kill(child, signal.SIGKILL)
 
     def terminate(self) -> None:
         """Tell it to end, as the kubelet does."""
