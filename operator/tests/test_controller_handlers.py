@@ -146,3 +146,14 @@ def test_the_probe_fails_when_the_loop_is_stuck(
     loop.well = False
     with pytest.raises(kopf.PermanentError, match="stuck"):
         happens(registry, "loop")
+
+
+def test_a_namespace_wakes_every_vpn_when_its_labels_change(
+    registry: kopf.OperatorRegistry, loop: Woken
+) -> None:
+    happens(registry, "namespace", name="media", labels={"team": "home"}, type=None)
+    assert loop.everything == 1
+    happens(registry, "namespace", name="media", labels={"team": "home"}, type="MODIFIED")
+    assert loop.everything == 1
+    happens(registry, "namespace", name="media", labels={"team": "work"}, type="MODIFIED")
+    assert loop.everything == 2

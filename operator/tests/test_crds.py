@@ -33,6 +33,8 @@ def shape_of_type(hint: Any) -> dict[str, Any]:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in {python_types.UnionType, typing.Union}:
         return shape_of_type(next(a for a in arguments if a is not type(None)))
+    if origin is dict:
+        return {"type": "object", "additionalProperties": shape_of_type(arguments[1])}
     if origin is tuple:
         return {"type": "array", "items": shape_of_type(arguments[0])}
     if dataclasses.is_dataclass(hint):
@@ -58,7 +60,7 @@ def _shape_of_dataclass(cls: type[Any]) -> dict[str, Any]:
     for field in dataclasses.fields(cls):
         name = codec.api_name(field)
         properties[name] = shape_of_type(hints[field.name]) | _default_of(field)
-        if field.default is dataclasses.MISSING:
+        if field.default is field.default_factory is dataclasses.MISSING:
             required.append(name)
     if cls is conditions.Condition:
         required = STANDARD_CONDITION
@@ -81,7 +83,9 @@ def shape_of_schema(node: dict[str, Any]) -> dict[str, Any]:
         shape["format"] = "date-time"
     if "enum" in node:
         shape["enum"] = sorted(node["enum"])
-    if node["type"] == "object":
+    if "additionalProperties" in node:
+        shape["additionalProperties"] = shape_of_schema(node["additionalProperties"])
+    elif node["type"] == "object":
         shape["properties"] = {k: shape_of_schema(v) for k, v in node["properties"].items()}
         shape["required"] = sorted(node.get("required", []))
     if "items" in node:
@@ -202,8 +206,18 @@ def test_every_field_is_described_in_a_sentence(plural: str) -> None:
 
 @pytest.mark.parametrize("plural", crd_schema.PLURALS)
 def test_no_field_takes_whatever_it_is_given(plural: str) -> None:
-    loose = {"x-kubernetes-preserve-unknown-fields", "additionalProperties"}
-    assert paths(plural, lambda node: "type" not in node or loose & node.keys()) == []
+    loose = "x-kubernetes-preserve-unknown-fields"
+    assert paths(plural, lambda node: "type" not in node or loose in node) == []
+
+
+@pytest.mark.parametrize("plural", crd_schema.PLURALS)
+def test_every_map_is_bounded(plural: str) -> None:
+    assert paths(plural, _is_an_unbounded_map) == []
+
+
+def _is_an_unbounded_map(node: crd_schema.Schema) -> bool:
+    values = node.get("additionalProperties")
+    return values is not None and not ("maxProperties" in node and "maxLength" in values)
 
 
 @pytest.mark.parametrize("plural", crd_schema.PLURALS)

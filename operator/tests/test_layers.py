@@ -17,6 +17,7 @@ MUST_BE_PURE = (
     "piavpn.api.durations",
     "piavpn.api.gateway_config",
     "piavpn.api.names",
+    "piavpn.api.selectors",
     "piavpn.api.types",
     "piavpn.controller.accounts",
     "piavpn.controller.assignment",

@@ -13,7 +13,7 @@ from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
 
-from piavpn.api import codec, conditions, names
+from piavpn.api import codec, conditions, names, selectors
 
 TOKEN_URL = "https://www.privateinternetaccess.com/api/client/v2/token"  # noqa: S105 - an address
 SERVER_LIST_URL = "https://serverlist.piaservers.net/vpninfo/servers/v6"
@@ -106,6 +106,8 @@ class PiaVpnSpec:
     renewal: RenewalSpec = RenewalSpec()
     dedicated_ip_secret_ref: DedicatedIpSecretRef | None = None
     return_after: timedelta = timedelta(minutes=30)
+    allowed_namespaces: selectors.LabelSelector | None = None
+    """Whose apps may use the tunnel; None for all."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from piavpn import kube
 from piavpn.api import names, types
 from piavpn.controller import build_gateway, build_policy, build_service, model, network
+from piavpn.controller.reasons import Reason
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +31,13 @@ class Applier:
             self._gateway(seen, seen.vpn, decision)
         refused: kube.KubeError | None = None
         for service in decision.services:
-            if decision.network is not None and service.accepted.holds:
-                try:
+            try:
+                if decision.network is not None and service.accepted.holds:
                     self._service(seen, service, decision.network)
-                except kube.KubeError as error:
-                    refused = refused or error
+                elif service.accepted.reason == Reason.NAMESPACE_NOT_ALLOWED:
+                    self._end(seen, service.service)
+            except kube.KubeError as error:
+                refused = refused or error
         if refused is not None:
             raise refused
 
@@ -74,6 +77,12 @@ class Applier:
         # Last: nothing waits for it.
         policy = build_policy.network_policy(service, seen.cluster_cidrs, seen.node_addresses)
         self._cluster.apply(kube.NETWORK_POLICIES, policy, manager=names.MANAGER_OPERATOR)
+
+    def _end(self, seen: model.Observed, service: types.VpnServiceContainer) -> None:
+        """Take the tunnel from an app that may not use it any more: its pod ends."""
+        if network.key(service) in seen.services_with_pods:
+            log.info("ending %s/%s: its namespace is not allowed", service.namespace, service.name)
+            self._cluster.delete(kube.STATEFUL_SETS, service.name, service.namespace)
 
     def _replaced(self, wanted: model.Object, pod: model.Object) -> bool:
         """Delete a pod that was made from another template; its StatefulSet makes the new one.

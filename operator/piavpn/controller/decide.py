@@ -157,8 +157,24 @@ def _services(
         message = f"PiaVpn {seen.name} is not accepted: {vpn_accepted.message}"
         waiting = model.Verdict(Status.FALSE, Reason.VPN_NOT_ACCEPTED, message)
         return _refused(seen, waiting)
-    allocated = network.allocate(net, seen.services, _held_by_pods(seen))
+    strangers = {network.key(s): refusal for s in seen.services if (refusal := _stranger(seen, s))}
+    allowed = [s for s in seen.services if network.key(s) not in strangers]
+    allocated = network.allocate(net, allowed, _held_by_pods(seen)) | strangers
     return tuple(_service(seen, s, allocated[network.key(s)], vpn_ready) for s in seen.services)
+
+
+def _stranger(seen: model.Observed, service: types.VpnServiceContainer) -> model.Verdict | None:
+    """Return why the service's namespace may not use the VPN; None where it may."""
+    selector = seen.vpn.spec.allowed_namespaces if seen.vpn is not None else None
+    labels = seen.namespace_labels.get(service.namespace, {})
+    if selector is None or selector.matches(labels):
+        return None
+    return model.Verdict(
+        Status.FALSE,
+        Reason.NAMESPACE_NOT_ALLOWED,
+        f"spec.allowedNamespaces of PiaVpn {seen.name} does not select namespace "
+        f"{service.namespace}: have the namespace labelled, or name another PiaVpn",
+    )
 
 
 def _refused(seen: model.Observed, refusal: model.Verdict) -> tuple[model.ServiceDecision, ...]:

@@ -7,6 +7,7 @@ collection remove everything in the cluster, the node agent everything on the no
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import kopf
@@ -83,6 +84,8 @@ def registry(loop: reconciler.Reconciler) -> kopf.OperatorRegistry:
         if type == "DELETED":
             loop.wake_all()
 
+    _on_namespaces(registered, loop)
+
     @kopf.on.probe(registry=registered, id="loop")
     async def probe(**_: Any) -> bool:
         if not loop.healthy():
@@ -91,6 +94,21 @@ def registry(loop: reconciler.Reconciler) -> kopf.OperatorRegistry:
         return True
 
     return registered
+
+
+def _on_namespaces(registered: kopf.OperatorRegistry, loop: reconciler.Reconciler) -> None:
+    labels_of = _Last()  # PiaVpns select by them whose apps they take
+
+    @kopf.on.event("", "v1", "namespaces", registry=registered, id="namespace")
+    async def namespace_changed(
+        name: str,
+        labels: kopf.Labels,
+        type: str | None,  # noqa: A002 - kopf's word
+        **_: Any,
+    ) -> None:
+        known = json.dumps(dict(labels), sort_keys=True)
+        if labels_of.told(name, known, gone=type == "DELETED") != known:
+            loop.wake_all()
 
 
 def settings() -> kopf.OperatorSettings:

@@ -119,6 +119,8 @@ class Observed:
     invalid: types.Unreadable | None = None
     other_vpns: tuple[types.PiaVpn, ...] = ()
     services: tuple[types.VpnServiceContainer, ...] = ()
+    namespace_labels: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    """Of the namespaces, where the VPN is not for all of them."""
     cluster_cidrs: tuple[ipaddress.IPv4Network, ...] = ()
     node_addresses: tuple[ipaddress.IPv4Address, ...] = ()
     credentials: Credentials | CredentialsProblem | None = None
@@ -143,6 +145,8 @@ class Observed:
     """Services whose name belongs to an object that is not theirs, and which it is."""
     services_with_ports: frozenset[ServiceKey] = frozenset()
     """Services that have a Service object in the cluster now."""
+    services_with_pods: frozenset[ServiceKey] = frozenset()
+    """Services that have a StatefulSet in the cluster now."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

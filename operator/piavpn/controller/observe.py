@@ -76,12 +76,14 @@ class Observer:
             invalid=invalid,
             other_vpns=others,
             services=services,
+            namespace_labels=self._namespace_labels(vpn),
             cluster_cidrs=self._cidrs,
             node_addresses=self._nodes,
             service_pods=pods,
             pods_elsewhere=elsewhere,
             foreign=objects.foreign,
             services_with_ports=objects.with_ports,
+            services_with_pods=objects.with_pods,
             port_forwarding=any(s.spec.receive_forwarded_port is not None for s in services),
         )
         if vpn is not None:
@@ -127,6 +129,12 @@ class Observer:
             else:
                 others.append(vpn)
         return mine, tuple(others), invalid
+
+    def _namespace_labels(self, vpn: types.PiaVpn | None) -> dict[str, dict[str, str]]:
+        if vpn is None or vpn.spec.allowed_namespaces is None:
+            return {}
+        found = (item["metadata"] for item in self._cluster.list(kube.NAMESPACES))
+        return {metadata["name"]: metadata.get("labels") or {} for metadata in found}
 
     def _services(self, name: str) -> tuple[types.VpnServiceContainer, ...]:
         services = []
@@ -230,7 +238,8 @@ class _Objects:
     ) -> None:
         self._cluster = cluster
         self.foreign: dict[model.ServiceKey, str] = {}
-        with_ports: set[model.ServiceKey] = set()
+        there: dict[kube.Kind, set[model.ServiceKey]] = {kube.STATEFUL_SETS: set()}
+        there[kube.SERVICES] = set()
         for kind in (kube.STATEFUL_SETS, kube.SERVICES) if services else ():
             labelled = cluster.list(kind, labels=f"{names.LABEL_VPN}={vpn}")
             known = {(o["metadata"]["namespace"], o["metadata"]["name"]): o for o in labelled}
@@ -240,11 +249,11 @@ class _Objects:
                 if found is None:
                     continue
                 if _owned_by(found, service.uid):
-                    if kind is kube.SERVICES:
-                        with_ports.add(key)
+                    there[kind].add(key)
                 elif kind is kube.STATEFUL_SETS or service.spec.ports:
                     self.foreign[key] = f"a {kind.kind}"
-        self.with_ports = frozenset(with_ports)
+        self.with_ports = frozenset(there[kube.SERVICES])
+        self.with_pods = frozenset(there[kube.STATEFUL_SETS])
 
 
 def _ipv4(cidrs: Iterable[str]) -> tuple[ipaddress.IPv4Network, ...]:

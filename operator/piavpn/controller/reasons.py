@@ -22,6 +22,7 @@ class Reason(StrEnum):
     # Accepted, of a VpnServiceContainer
     VPN_NOT_FOUND = "VpnNotFound"
     VPN_NOT_ACCEPTED = "VpnNotAccepted"
+    NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
     ADDRESS_OUTSIDE_SUBNET = "AddressOutsideSubnet"
     ADDRESS_RESERVED = "AddressReserved"
     ADDRESS_TAKEN = "AddressTaken"

@@ -35,6 +35,7 @@ class Kind:
 
 PODS = Kind("v1", "Pod", "pods")
 NODES = Kind("v1", "Node", "nodes", namespaced=False)
+NAMESPACES = Kind("v1", "Namespace", "namespaces", namespaced=False)
 SECRETS = Kind("v1", "Secret", "secrets")
 CONFIG_MAPS = Kind("v1", "ConfigMap", "configmaps")
 SERVICES = Kind("v1", "Service", "services")
