@@ -195,6 +195,17 @@ def test_a_rejected_token_is_followed_by_one_login(kind: PiaVpnCondition) -> Non
     assert found.verdicts[AUTHENTICATED] == unknown("LoggingIn", "PIA rejected the token")
 
 
+def test_a_token_that_a_renewal_finds_rejected_is_followed_by_a_login_while_the_tunnel_is_up() -> (
+    None
+):
+    renewing = condition(PiaVpnCondition.REGISTERED, Status.TRUE, "TokenRejected")
+    up = condition(PiaVpnCondition.TUNNEL_UP)
+    status = types.PiaVpnStatus(network=NETWORK, conditions=(renewing, up))
+    found = decide.decide(seen(vpn=vpn(status=status)))
+    assert found.errands == model.Errands(login=True)
+    assert found.verdicts[READY] == true("Ready")
+
+
 def test_a_new_token_that_is_rejected_too_is_not_followed_by_another_login_at_once() -> None:
     issued = NOW - timedelta(minutes=1)
     account = dataclasses.replace(ACCOUNT, token_time=issued)

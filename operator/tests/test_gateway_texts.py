@@ -98,6 +98,20 @@ def test_a_renewal_that_fails_is_told_while_the_tunnel_stays_up() -> None:
     assert report.tunnel_up.status is Status.TRUE
 
 
+def test_a_renewal_whose_token_is_rejected_is_told_as_what_the_operator_logs_in_for() -> None:
+    move = Move(Purpose.RENEWAL, (B,))
+    failing = dataclasses.replace(
+        UP, moving=Setback(1, 0.0), failure=Failure("TokenRejected", "zurich402 rejects the token.")
+    )
+    report = status.of_step(decide.Watch(Current(SESSION), waiting=move), failing, RENEWING)
+    assert report is not None
+    assert (report.registered.status, report.registered.reason) == (Status.TRUE, "TokenRejected")
+    assert report.registered.message.endswith(
+        "and failed 1 times so far: zurich402 rejects the token. The tunnel stays, and the gateway "
+        "tries again."
+    )
+
+
 def test_the_status_of_a_gateway_that_waits_has_no_session() -> None:
     why = Failure("NoServers", "There is no server.")
     report = status.of_step(decide.Wait(why), Memory(), None)

@@ -14,6 +14,7 @@ from piavpn.gateway import decide, moves, portreport
 from piavpn.gateway.memory import Failure, Memory
 from piavpn.gateway.reasons import Reason
 from piavpn.gateway.session import Session
+from piavpn.pia import errors
 
 _FAILING = {
     moves.Purpose.LOCATION_CHANGE: Reason.LOCATION_CHANGE_FAILING,
@@ -122,7 +123,10 @@ def _registered_at(
         f"{memory.moving.failures} times so far: {memory.failure.message} The tunnel stays, and "
         "the gateway tries again."
     )
-    return _registered("True", _FAILING[waiting.purpose], trouble)
+    # The reason by which the operator knows that it takes another login, tunnel or not.
+    rejected = memory.failure.reason == errors.TokenRejected.reason
+    reason = memory.failure.reason if rejected else _FAILING[waiting.purpose]
+    return _registered("True", reason, trouble)
 
 
 def _down(why: Failure, memory: Memory) -> Report:
