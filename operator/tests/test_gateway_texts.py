@@ -8,7 +8,7 @@ import pathlib
 from datetime import UTC, datetime
 
 import pytest
-from gateway_objects import CONFIG, NEXT_SESSION, SESSION, A, B
+from gateway_objects import CONFIG, NEXT_SESSION, SESSION, A, B, C
 
 from piavpn.api.conditions import Condition, Status
 from piavpn.api.gateway_config import Renewal
@@ -16,7 +16,7 @@ from piavpn.gateway import decide, dns, inputs, kept, probe, status
 from piavpn.gateway.kept import Kept
 from piavpn.gateway.memory import Failure, Memory
 from piavpn.gateway.moves import Move, Purpose
-from piavpn.gateway.roles import Candidate, Current
+from piavpn.gateway.roles import Candidate, Current, Draining
 from piavpn.gateway.setbacks import Setback
 from piavpn.gateway.slots import SLOTS
 
@@ -132,6 +132,27 @@ def test_the_status_of_a_gateway_that_waits_has_no_session() -> None:
             ]
         },
     }
+
+
+def test_servers_that_are_left_or_tried_still_are_told_though_the_operator_listed_others() -> None:
+    elsewhere = dataclasses.replace(CONFIG, servers=(C,))
+    memory = Memory(
+        current=Current(NEXT_SESSION), draining=Draining(SESSION, since=0.0, until=3600.0)
+    )
+    report = status.of_step(decide.Watch(Current(NEXT_SESSION)), memory, elsewhere)
+    assert report is not None
+    assert report.candidates == (C.address, NEXT_SESSION.address, SESSION.address)
+    trying = Memory(current=Current(SESSION), candidate=Candidate(B, SLOTS[1], Purpose.RENEWAL))
+    report = status.of_step(decide.Watch(Current(SESSION)), trying, elsewhere)
+    assert report is not None
+    assert report.candidates == (C.address, SESSION.address, B.address)
+
+
+def test_the_server_of_a_session_that_is_yet_to_be_adopted_is_told() -> None:
+    wait = decide.Wait(Failure("WaitingForNode", "The node agent has yet to make piaw1."))
+    report = status.of_step(wait, Memory(kept=Kept(SESSION)), None)
+    assert report is not None
+    assert report.candidates == (SESSION.address,)
 
 
 def test_an_attempt_is_told_only_until_one_failed() -> None:

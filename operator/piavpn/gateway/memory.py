@@ -86,6 +86,13 @@ class Memory:
             exit_address=self.exit_address,
         )
 
+    def servers_in_use(self) -> tuple[ipaddress.IPv4Address, ...]:
+        """Return the servers that know a key of ours, or may at any moment, told of or not."""
+        kept = self.kept.sessions if self.kept is not None else ()
+        held = [one.session for one in (self.current, self.draining) if one is not None]
+        tried = [self.candidate.server.address] if self.candidate is not None else []
+        return (*(session.address for session in (*kept, *held)), *tried)
+
     def free_slots(self) -> tuple[Slot, ...]:
         """Return the slots that hold nothing."""
         held = [one.session.slot for one in (self.current, self.draining) if one is not None]

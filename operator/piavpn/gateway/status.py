@@ -31,7 +31,8 @@ class Report:
     registered: conditions.Condition
     tunnel_up: conditions.Condition
     candidates: tuple[ipaddress.IPv4Address, ...] = ()
-    """The servers that the gateway goes by: no other tunnel is given one meanwhile."""
+    """The servers that the gateway goes by: those that it was told of last, and those where it has
+    or tries a session. No other tunnel is given one meanwhile."""
     exit_address: ipaddress.IPv4Address | None = None
 
 
@@ -44,10 +45,11 @@ def of_step(step: decide.Step, memory: Memory, config: GatewayConfig | None) -> 
         config: what the operator wants, if it can be read.
     """
     report = _of_step(step, memory, config)
-    if report is None or config is None:
-        return report
-    candidates = tuple(server.address for server in config.servers)
-    return dataclasses.replace(report, candidates=candidates)
+    if report is None:
+        return None
+    told = [server.address for server in config.servers] if config is not None else []
+    candidates = dict.fromkeys((*told, *memory.servers_in_use()))
+    return dataclasses.replace(report, candidates=tuple(candidates))
 
 
 def body(  # noqa: PLR0913 - a status has these parts
