@@ -215,6 +215,15 @@ def test_a_new_token_that_is_rejected_too_is_not_followed_by_another_login_at_on
     assert found.verdicts[AUTHENTICATED] == true("LoggedIn")
 
 
+def test_gateways_that_still_use_the_last_token_or_whose_clock_is_ahead_cause_no_login() -> None:
+    account = dataclasses.replace(ACCOUNT, token_time=NOW - timedelta(seconds=119))
+    found = decide.decide(seen(vpn=rejected(since=NOW + timedelta(minutes=5)), account=account))
+    assert found.errands == NOTHING
+    account = dataclasses.replace(ACCOUNT, token_time=NOW - timedelta(seconds=120))
+    found = decide.decide(seen(vpn=rejected(since=NOW + timedelta(minutes=5)), account=account))
+    assert found.errands == model.Errands(login=True)
+
+
 def test_it_is_followed_by_one_after_15_minutes() -> None:
     account = dataclasses.replace(ACCOUNT, token_time=NOW - timedelta(minutes=15))
     found = decide.decide(seen(vpn=rejected(since=EARLIER), account=account))

@@ -14,6 +14,10 @@ RELOGIN_AFTER = timedelta(minutes=15)
 """How soon a token that PIA rejected may be followed by yet another login: locked accounts get
 tokens that no server takes, and logins are what PIA limits."""
 
+USED_WITHIN = timedelta(minutes=2)
+"""How soon every gateway of an account uses a new token: until then a refusal is about the one
+before, whatever the clock of a gateway's node says."""
+
 
 def decide(seen: model.Observed) -> tuple[model.Verdict, bool]:
     """Return the verdict, and whether to log in now."""
@@ -48,7 +52,7 @@ def _token_rejected(seen: model.Observed, account: model.Account) -> bool:
     issued, since = account.token_time, refusal.last_transition_time
     if issued is None or since is None:
         return True
-    return since > issued or seen.now - issued >= RELOGIN_AFTER
+    return seen.now - issued >= (USED_WITHIN if since > issued else RELOGIN_AFTER)
 
 
 def _failed(failure: model.Failure) -> model.Verdict:
