@@ -249,6 +249,10 @@ def test_and_for_as_long_as_pia_asks() -> None:
     assert seconds(errors.RateLimited("slow down", retry_after=3600)) == 3600
 
 
+def test_but_for_a_day_at_most() -> None:
+    assert seconds(errors.RateLimited("slow down", retry_after=999_999)) == 86_400
+
+
 @pytest.mark.parametrize("refusal", [errors.BadCredentials, errors.SubscriptionExpired])
 def test_what_only_the_user_can_mend_is_tried_seldom(refusal: type[errors.PiaError]) -> None:
     assert seconds(refusal("no")) == 900

@@ -171,6 +171,23 @@ def test_the_login_is_repeated_when_its_time_has_come() -> None:
     assert found.verdicts[AUTHENTICATED].reason == "RateLimited"
 
 
+def test_a_login_does_not_wait_for_a_time_that_a_wrong_clock_set() -> None:
+    waiting = decide.decide(seen(account=failed("RateLimited", NOW + timedelta(days=1))))
+    assert waiting.errands == NOTHING
+    found = decide.decide(seen(account=failed("RateLimited", NOW + timedelta(days=1, seconds=1))))
+    assert found.errands == model.Errands(login=True)
+
+
+def test_nor_does_the_list() -> None:
+    years = NOW + timedelta(days=2000)
+    failure = model.Failure("Unreachable", "no answer", years)
+    for known in (
+        dataclasses.replace(KNOWN_LIST, refresh_time=years),
+        dataclasses.replace(KNOWN_LIST, refresh_time=None, failure=failure),
+    ):
+        assert decide.decide(seen(server_list=known)).errands == model.Errands(fetch_list=True)
+
+
 def test_a_tunnel_that_works_stays_ready_though_a_login_failed() -> None:
     found = decide.decide(seen(account=failed("BadCredentials", LATER)))
     assert found.verdicts[READY] == true("Ready")

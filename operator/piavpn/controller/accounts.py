@@ -91,7 +91,7 @@ def is_limited(secret: model.Object, now: datetime) -> bool:
     known = read(secret)
     failure = known.failure if known is not None else None
     limited = failure is not None and failure.reason == errors.RateLimited.reason
-    return limited and failure is not None and failure.retry_time > now
+    return limited and failure is not None and not model.is_due(failure.retry_time, now)
 
 
 def shared(

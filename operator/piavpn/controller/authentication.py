@@ -28,7 +28,7 @@ def decide(seen: model.Observed) -> tuple[model.Verdict, bool]:
     if account is None or account.fingerprint != seen.credentials.fingerprint:
         return model.Verdict(Status.UNKNOWN, Reason.LOGGING_IN), True
     if account.failure is not None:
-        return _failed(account.failure), seen.now >= account.failure.retry_time
+        return _failed(account.failure), model.is_due(account.failure.retry_time, seen.now)
     if not account.has_token:
         return model.Verdict(Status.UNKNOWN, Reason.LOGGING_IN), True
     if _token_rejected(seen, account):

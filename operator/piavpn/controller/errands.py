@@ -156,7 +156,7 @@ def retry_delay(error: errors.PiaError) -> timedelta:
     """Return how long to leave PIA alone after this error. A changed Secret does not wait."""
     if isinstance(error, errors.RateLimited):
         asked = timedelta(seconds=error.retry_after or 0)
-        return max(_LOCKOUT, asked)
+        return min(max(_LOCKOUT, asked), model.LONGEST_WAIT)
     if isinstance(error, errors.BadCredentials | errors.SubscriptionExpired):
         return _LOCKOUT
     return _RETRY * random.uniform(1, 2)  # noqa: S311 - spreads retries

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from piavpn.api import conditions, gateway_config, types
@@ -15,6 +15,19 @@ from piavpn.pia import dedicated, serverlist
 Object = dict[str, Any]
 ServiceKey = tuple[str, str]
 """Namespace and name of a VpnServiceContainer, and of all that is made for it."""
+
+
+LONGEST_WAIT = timedelta(days=1)
+"""For which anything is put off at most."""
+
+
+def is_due(moment: datetime, now: datetime) -> bool:
+    """Tell whether the moment until which something was put off has come.
+
+    One that lies further ahead than anything is put off was reckoned by a clock that was wrong, as
+    that of a node before it hears of the time: nothing may wait for it.
+    """
+    return not now < moment <= now + LONGEST_WAIT
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -113,8 +113,8 @@ def _dedicated_trouble(known: model.DedicatedState) -> model.Verdict:
 
 def _look_up(seen: model.Observed) -> model.Errands:
     known, account = seen.dedicated, seen.account
-    due = known.refresh_time is None or seen.now >= known.refresh_time
-    failure_over = known.failure is None or seen.now >= known.failure.retry_time
+    due = known.refresh_time is None or model.is_due(known.refresh_time, seen.now)
+    failure_over = known.failure is None or model.is_due(known.failure.retry_time, seen.now)
     able = account is not None and account.has_token
     return model.Errands(look_up=due and failure_over and able)
 
@@ -151,8 +151,8 @@ def _regions_of(spec: types.PiaVpnSpec) -> tuple[str, ...]:
 
 def _errands(seen: model.Observed, spec: types.PiaVpnSpec) -> model.Errands:
     known = seen.server_list
-    due = known.refresh_time is None or seen.now >= known.refresh_time
-    failure_over = known.failure is None or seen.now >= known.failure.retry_time
+    due = known.refresh_time is None or model.is_due(known.refresh_time, seen.now)
+    failure_over = known.failure is None or model.is_due(known.failure.retry_time, seen.now)
     automatic = spec.server_location == types.AUTO_LOCATION
     measure = automatic and known.servers is not None and known.latencies is None
     return model.Errands(fetch_list=due and failure_over, measure=measure)
