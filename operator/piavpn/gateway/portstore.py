@@ -58,7 +58,11 @@ class Store:
         return _read(self._file) or _read(self._mounted)
 
     def start(self) -> None:
-        """Start the thread that writes the Secret."""
+        """Start the thread that writes the Secret: at once, where an earlier process could not."""
+        left = _read(self._file)
+        if left is not None and left != _read(self._mounted):
+            self._text = _text(left)
+            self._changed.set()
         threading.Thread(target=self._keep_writing, name="portstore", daemon=True).start()
 
     def keep(self, port: SignedPort) -> None:
@@ -67,7 +71,7 @@ class Store:
         Raises:
             OSError: the file cannot be written.
         """
-        self._text = json.dumps({"payload": port.payload, "signature": port.signature})
+        self._text = _text(port)
         fresh = self._file.with_suffix(".new")
         fresh.touch(mode=0o600)
         fresh.write_text(self._text, encoding="utf-8")
@@ -97,6 +101,10 @@ class Store:
             raise kube.KubeError(
                 0, f"there is no Secret {names.PORTS_SECRET}; the operator makes it"
             )
+
+
+def _text(port: SignedPort) -> str:
+    return json.dumps({"payload": port.payload, "signature": port.signature})
 
 
 def _read(file: pathlib.Path) -> SignedPort | None:
