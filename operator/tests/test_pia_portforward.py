@@ -116,9 +116,10 @@ def test_what_goes_wrong_with_either_call_is_told_apart(
     assert refusal(certificate, answer, call) is expected
 
 
+@pytest.mark.parametrize("status", [200, 401])
 @pytest.mark.parametrize("message", ["no auth data", "Login failed!"])
-def test_a_token_that_is_not_taken_is_told(certificate: Path, message: str) -> None:
-    assert refusal(certificate, error(message), sign) is errors.TokenRejected
+def test_a_token_that_is_not_taken_is_told(certificate: Path, message: str, status: int) -> None:
+    assert refusal(certificate, error(message, status), sign) is errors.TokenRejected
 
 
 def test_a_busy_port_is_told(certificate: Path) -> None:
@@ -128,9 +129,8 @@ def test_a_busy_port_is_told(certificate: Path) -> None:
 
 
 def test_a_signature_that_is_not_taken_is_told(certificate: Path) -> None:
-    assert refusal(certificate, error("the signature has expired"), bind) is (
-        errors.SignatureRejected
-    )
+    for message in ("the signature has expired", "Login failed!"):
+        assert refusal(certificate, error(message), bind) is errors.SignatureRejected
 
 
 @pytest.mark.parametrize(

@@ -70,13 +70,10 @@ class Api:
         """Ask for a new port (`getSignature`); `timeout` is in seconds for the whole call.
 
         Raises:
-            TokenRejected: the account's token is not taken.
             PiaError: as `_call`.
         """
         response = self._call("getSignature", {"token": token}, timeout)
         answer = response.json_object()
-        if _message(answer).lower() in _REFUSED_TOKENS:
-            raise errors.TokenRejected(f"{self._peer} rejects the account's token")
         self._require_ok(response, "gives no port")
         try:
             return SignedPort.of(_text(answer["payload"]), _text(answer["signature"]))
@@ -110,6 +107,7 @@ class Api:
         """Return what was answered.
 
         Raises:
+            TokenRejected: the token that is shown is not taken.
             Unauthorized: the server does not see the call coming out of a tunnel of its own.
             PortForwardingNotOffered: nothing listens there.
             Unreachable: no answer, or a fault of the server's own.
@@ -127,6 +125,9 @@ class Api:
                     "region that does in spec.serverLocation or spec.fallbackLocations"
                 ) from error
             raise
+        # Before the status: which one comes with these is not known.
+        if "token" in query and _message(response.json_object()).lower() in _REFUSED_TOKENS:
+            raise errors.TokenRejected(f"{self._peer} rejects the account's token")
         if response.status == HTTPStatus.UNAUTHORIZED:
             raise errors.Unauthorized(
                 f"{self._peer} takes the call for one from outside the tunnel"
