@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fakepia import client
+from fakepia import client, world
 from harness import kubectl, manifests, waiting
 
 pytestmark = pytest.mark.owns_nodes  # for the stand-in beside them
@@ -91,7 +91,8 @@ def told(container: str = "piavpn-port-hook") -> list[str]:
 @pytest.fixture(scope="module")
 def receiver(pia: client.Client) -> Iterator[Receiver]:
     room, secret = manifests.namespace(ROOM), manifests.credentials(SECRET)
-    vpn = manifests.pia_vpn(VPN, secret=SECRET, location="nl_amsterdam")
+    endpoints = manifests.endpoints() | {"portCheckURL": f"https://{world.FRONT}/port/{{port}}"}
+    vpn = manifests.pia_vpn(VPN, secret=SECRET, location="nl_amsterdam", endpoints=endpoints)
     app = receiver_app("torrent", onPortForwarded={"script": SCRIPT})
     try:
         kubectl.apply(room, secret, vpn, app)
@@ -110,6 +111,12 @@ def test_who_calls_from_outside_reaches_the_app_with_the_own_address(
     receiver.answers(port, protocol)
     # The control: another port of that server leads nowhere.
     assert receiver.answer(port - 1, protocol) is None
+
+
+def test_the_port_is_tried_from_outside_and_found_open(receiver: Receiver) -> None:
+    receiver.port()
+    kubectl.wait_for("piavpn", VPN, "PortOpen")
+    assert kubectl.condition("piavpn", VPN, "PortOpen")["reason"] == "Reached"
 
 
 def test_the_app_has_the_port_and_the_exit_address_as_files(receiver: Receiver) -> None:

@@ -111,6 +111,10 @@ REFUSED = [
         "must not name an address twice",
     ),
     (vpn(endpoints={"dedicatedIPURL": "http://pia.example"}), "must be an https:// address"),
+    (
+        vpn(endpoints={"portCheckURL": "https://c.example/"}),
+        "must be an https:// address with {port}",
+    ),
     (vpn(endpoints={"statusURL": "http://pia.example"}), "must be an https:// address"),
     (vpn(endpoints={"tokenURL": "http://pia.example/token"}), "must be an https:// address"),
     (vpn(endpoints={"serverListURL": "pia.example"}), "must be an https:// address"),

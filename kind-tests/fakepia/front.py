@@ -6,6 +6,7 @@ import email.policy
 import json
 import logging
 import urllib.parse
+from collections.abc import Callable
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -22,12 +23,15 @@ class Front:
         known: accounts.Accounts,
         switchboard: failures.Switchboard,
         list_key: rsa.RSAPrivateKey,
+        reaches: Callable[[str, int], bool],
     ) -> None:
+        """Serve them; `reaches` tells whether the Internet gets through to an address and port."""
         self._accounts = known
         self._switchboard = switchboard
         self._list_key = list_key
+        self._reaches = reaches
 
-    def __call__(self, request: web.Request) -> web.Reply | None:
+    def __call__(self, request: web.Request) -> web.Reply | None:  # noqa: PLR0911 - one a path
         """Answer a request."""
         match request.method, request.path:
             case "POST", "/api/client/v2/token":
@@ -38,6 +42,8 @@ class Front:
                 return self._dedicated_ips(request)
             case "GET", "/api/client/status":
                 return _status(request)
+            case "GET", path if path.startswith("/port/"):
+                return self._port(request.client, path.removeprefix("/port/"))
             case "GET", "/vpninfo/servers/v6":
                 return self._server_list(request)
             case _:
@@ -100,6 +106,11 @@ class Front:
             genuine = serverlist.signature(body + b" ", self._list_key)
             return web.Reply(200, body + b"\n\n" + genuine, "text/plain")
         return web.Reply(200, serverlist.signed(body, self._list_key), "text/plain")
+
+    def _port(self, client: str, number: str) -> web.Reply:
+        """Tell a client whether its port is open, as echoip does."""
+        reachable = number.isdecimal() and self._reaches(client, int(number))
+        return web.json_reply({"ip": client, "port": int(number), "reachable": reachable})
 
 
 def _status(request: web.Request) -> web.Reply:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import logging
+import socket
 
 from fakepia import (
     accounts,
@@ -99,9 +100,19 @@ class Stage:
 
     def _start_front(self) -> None:
         site = self.router.join("front", world.FRONT)
-        application = front.Front(self.accounts, self.switchboard, self.identity.list_key)
+        application = front.Front(
+            self.accounts, self.switchboard, self.identity.list_key, self._is_reached
+        )
         context = tls.front_context(self.identity, _now())
         web.serve(site.listen(world.FRONT, world.FRONT_PORT), application, lambda: context)
+
+    def _is_reached(self, address: str, port: int) -> bool:
+        """Tell whether the Internet gets through to an address and port by TCP."""
+        try:
+            with self.internet.connect(address, port, socket.SOCK_STREAM):
+                return True
+        except OSError:
+            return False
 
     def _vpn_site(self, facts: world.Server) -> VpnSite:
         namespace = self.router.join_server(facts)

@@ -26,6 +26,7 @@ from piavpn.gateway.portforward import (
     Rest,
     Sign,
     Step,
+    TryFromOutside,
     Wait,
     next_step,
 )
@@ -38,7 +39,7 @@ APP = ipaddress.IPv4Address("10.100.0.10")
 PORT = SignedPort("payload", "signature", 45678, NOW + 62 * DAY)
 OTHER = SignedPort("other payload", "other signature", 23456, NOW + 62 * DAY)
 ELSEWHERE = dataclasses.replace(SESSION, cn="zurich402", public_key="another key")
-AROUND = Around(wanted=True, session=SESSION, token="token", now=NOW, clock=1000.0)
+AROUND = Around(wanted=True, session=SESSION, token="token", checkable=False, now=NOW, clock=1000.0)
 DICE = random.Random(1)
 START = Memory().at(SESSION)
 BOUND = START.signed(PORT).bound(PORT, AROUND, DICE)
@@ -165,6 +166,53 @@ def test_what_failed_at_one_server_is_tried_at_the_next_at_once() -> None:
     failed = BOUND.not_bound(PORT, errors.Unreachable("no answer"), AROUND.clock, DICE)
     assert next_step(AROUND, failed) == Rest()
     assert next_step(around(session=ELSEWHERE), failed.at(ELSEWHERE)) == Bind(ELSEWHERE, PORT)
+
+
+def test_a_bound_port_is_tried_from_outside_soon_and_then_each_hour() -> None:
+    assert next_step(around(checkable=True), BOUND) == Rest()
+    assert next_step(later(10, checkable=True), BOUND) == TryFromOutside(SESSION, 45678)
+    assert next_step(later(10), BOUND) == Rest()
+    reached = BOUND.checked(is_open=True, why="", clock=1010.0)
+    rebound = reached.bound(PORT, later(900), DICE)
+    assert next_step(later(3600, checkable=True), rebound.bound(PORT, later(3599), DICE)) == Rest()
+    assert next_step(later(3610, checkable=True), rebound.bound(PORT, later(3599), DICE)) == (
+        TryFromOutside(SESSION, 45678)
+    )
+
+
+@pytest.mark.parametrize("found", [False, None])
+def test_a_port_that_was_not_reached_is_tried_again_soon(found: bool | None) -> None:  # noqa: FBT001
+    shut = BOUND.checked(is_open=found, why="", clock=1010.0)
+    assert next_step(later(19, checkable=True), shut) == Rest()
+    assert next_step(later(20, checkable=True), shut) == TryFromOutside(SESSION, 45678)
+
+
+def test_a_port_that_another_session_binds_is_tried_anew() -> None:
+    reached = BOUND.checked(is_open=True, why="", clock=1010.0)
+    moved = reached.at(ELSEWHERE).bound(PORT, later(20), DICE)
+    assert next_step(later(30, session=ELSEWHERE, checkable=True), moved) == (
+        TryFromOutside(ELSEWHERE, 45678)
+    )
+
+
+@pytest.mark.parametrize(
+    ("memory", "status", "reason"),
+    [
+        (BOUND.checked(is_open=True, why="", clock=1010.0), "True", "Reached"),
+        (BOUND.checked(is_open=False, why="", clock=1010.0), "False", "NotReached"),
+        (BOUND.checked(is_open=None, why="it is away", clock=1010.0), "Unknown", "NotChecked"),
+        (BOUND, "Unknown", "NotChecked"),
+        (START.signed(PORT), "Unknown", "NotChecked"),
+    ],
+)
+def test_what_was_found_from_outside_is_a_condition_of_its_own(
+    memory: Memory, status: str, reason: str
+) -> None:
+    report = portreport.of(memory, Rest(), WANTED, checkable=True)
+    assert report is not None
+    assert report.is_open is not None
+    assert (report.is_open.status, report.is_open.reason) == (status, reason)
+    assert report.conditions == (report.condition, report.is_open)
 
 
 def test_the_report_of_a_bound_port() -> None:

@@ -33,6 +33,7 @@ class PiaVpnCondition(StrEnum):
     REGISTERED = "Registered"  # gateway: a server knows our key
     TUNNEL_UP = "TunnelUp"  # gateway: packets come back through the tunnel
     PORT_FORWARDED = "PortForwarded"  # gateway: only while a service receives the forwarded port
+    PORT_OPEN = "PortOpen"  # gateway: as PORT_FORWARDED, where somebody outside can be asked
 
 
 class ServiceCondition(StrEnum):

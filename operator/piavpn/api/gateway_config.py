@@ -76,6 +76,8 @@ class GatewayConfig:
     """What vouches for `status_url`, in PEM; absent: the public authorities."""
     port_forwarding: PortForwarding | None = None
     """None while no app receives a port: then PIA is asked for none."""
+    port_check_url: str | None = codec.field("portCheckURL", default=None)
+    """Whom to ask, through the tunnel, whether the port is open; None: nobody is asked."""
 
     def to_json(self) -> str:
         """Return the document; equal configs give equal text."""

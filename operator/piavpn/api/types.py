@@ -69,6 +69,7 @@ class Endpoints:
     server_list_url: str = codec.field("serverListURL", default=SERVER_LIST_URL)
     dedicated_ip_url: str = codec.field("dedicatedIPURL", default=DEDICATED_IP_URL)
     status_url: str = codec.field("statusURL", default=STATUS_URL)
+    port_check_url: str | None = codec.field("portCheckURL", default=None)
     server_list_public_key: str | None = None
     ca_bundle: str | None = None
     public_ca_bundle: str | None = codec.field("publicCABundle", default=None)

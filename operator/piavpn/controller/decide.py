@@ -132,6 +132,7 @@ def _gateway(
         grace_seconds=int(vpn.spec.renewal.grace_period.total_seconds()),
         return_seconds=int(vpn.spec.return_after.total_seconds()),
         status_url=vpn.spec.endpoints.status_url,
+        port_check_url=vpn.spec.endpoints.port_check_url,
         public_ca_bundle=vpn.spec.endpoints.public_ca_bundle,
         port_forwarding=receiver.forwarding(holder),
     )

@@ -10,13 +10,13 @@ import socket
 from piavpn.api.gateway_config import GatewayConfig
 from piavpn.gateway import question
 from piavpn.gateway.session import Session
-from piavpn.pia import errors, exit_address
+from piavpn.pia import errors, exit_address, port_check
 
 PROBE_NAME = "www.privateinternetaccess.com"
 """What is asked for to see whether the server forwards anything: PIA's own, so it tells nothing."""
 _PORT = 53
 _TRIES, _SECONDS = 3, 1.0
-_STATUS_SECONDS = 5.0
+_STATUS_SECONDS, _CHECK_SECONDS = 5.0, 10.0
 _LONGEST_ANSWER = 4096
 
 
@@ -38,6 +38,22 @@ def seen_as(session: Session, config: GatewayConfig) -> ipaddress.IPv4Address | 
         )
     except errors.PiaError:
         return None
+
+
+def reaches(session: Session, port: int, config: GatewayConfig) -> bool:
+    """Tell whether somebody on the Internet reaches the session's forwarded port.
+
+    Raises:
+        PiaError: nobody could be asked, or the answer does not tell.
+    """
+    url = (config.port_check_url or "").replace("{port}", str(port))
+    return port_check.get(
+        url,
+        lambda name: _resolve(session, name),
+        link=session.link,
+        ca_bundle=config.public_ca_bundle,
+        timeout=_CHECK_SECONDS,
+    )
 
 
 def _resolve(session: Session, name: str) -> ipaddress.IPv4Address | None:

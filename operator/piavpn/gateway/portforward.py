@@ -20,6 +20,8 @@ RENEW_BEFORE = timedelta(days=7)
 """A signature with less than that left is replaced: the port changes then, at a quiet time."""
 FIRST_SECONDS, LONGEST_SECONDS = 1.0, 300.0
 _MOST_DOUBLINGS = 10
+CHECK_SOON_SECONDS, CHECK_SECONDS = 10.0, 3600.0
+"""Until a newly bound port, or one that was found shut, is tried from outside, and an open one."""
 _NO_TUNNEL = Failure(Reason.NO_TUNNEL, "The tunnel is down: see the condition TunnelUp.")
 _NO_TOKEN = Failure(
     Reason.WAITING_FOR_TOKEN,
@@ -34,6 +36,8 @@ class Around:
     wanted: bool
     session: Session | None
     token: str | None = dataclasses.field(repr=False)
+    checkable: bool
+    """Whether somebody outside can be asked to try the port."""
     now: datetime
     clock: float
     """Seconds of the monotonic clock."""
@@ -50,6 +54,16 @@ class Retry:
         """Return it after one more failure: the wait doubles, with jitter."""
         longest = min(FIRST_SECONDS * 2 ** min(self.failures, _MOST_DOUBLINGS), LONGEST_SECONDS)
         return Retry(self.failures + 1, clock + longest * dice.uniform(0.5, 1.0))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Check:
+    """What came of the last try from outside, and when the next one is due."""
+
+    due: float
+    is_open: bool | None = None
+    """None: not tried yet, or nobody could tell."""
+    why: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,6 +86,8 @@ class Memory:
     bind: Retry = Retry()
     failure: Failure | None = None
     """Why the last call failed, until one of its kind succeeds."""
+    check: Check | None = None
+    """Of the held port by its session; None while it is bound by none."""
 
     def at(self, session: Session) -> Memory:
         """Return the memory at this session: what failed at another one is tried at once."""
@@ -93,6 +109,8 @@ class Memory:
         """Return the memory after this port was bound by the present session."""
         # Earlier rather than later, and many gateways not at once.
         wait = BIND_INTERVAL.total_seconds() * dice.uniform(0.93, 1.0)
+        again = port == self.held and self.bound_by == self.session
+        check = self.check if again else None
         return dataclasses.replace(
             self,
             held=port,
@@ -104,7 +122,13 @@ class Memory:
             sign=Retry() if port == self.fresh else self.sign,
             bind=Retry(),
             failure=None,
+            check=check or Check(around.clock + CHECK_SOON_SECONDS),
         )
+
+    def checked(self, is_open: bool | None, why: str, clock: float) -> Memory:  # noqa: FBT001
+        """Return the memory after somebody outside has tried the port, or could not tell."""
+        wait = CHECK_SECONDS if is_open else CHECK_SOON_SECONDS
+        return dataclasses.replace(self, check=Check(clock + wait, is_open, why))
 
     def not_signed(self, error: errors.PiaError, clock: float, dice: random.Random) -> Memory:
         """Return the memory after PIA gave no port."""
@@ -169,7 +193,15 @@ class Bind:
     port: SignedPort
 
 
-Step = Off | Wait | Rest | Sign | Bind
+@dataclasses.dataclass(frozen=True, slots=True)
+class TryFromOutside:
+    """Ask whether this port is open."""
+
+    session: Session
+    port: int
+
+
+Step = Off | Wait | Rest | Sign | Bind | TryFromOutside
 
 
 def next_step(around: Around, memory: Memory) -> Step:
@@ -186,6 +218,12 @@ def next_step(around: Around, memory: Memory) -> Step:
             return Wait(_NO_TOKEN)
     if usable is not None and _due(memory, usable, around.clock):
         return Bind(around.session, usable)
+    return _after_binding(around, around.session, memory)
+
+
+def _after_binding(around: Around, session: Session, memory: Memory) -> Step:
+    if around.checkable and _check_is_due(memory, around.clock) and memory.held is not None:
+        return TryFromOutside(session, memory.held.port)
     return Rest()
 
 
@@ -200,6 +238,11 @@ def _needs_another(memory: Memory, now: datetime) -> bool:
 def _usable(memory: Memory) -> SignedPort | None:
     """Return the port to bind: the newest that PIA did not refuse."""
     return memory.fresh or (None if memory.lost else memory.held)
+
+
+def _check_is_due(memory: Memory, clock: float) -> bool:
+    is_bound = memory.bound_by != "" and memory.bound_by == memory.session
+    return is_bound and memory.check is not None and clock >= memory.check.due
 
 
 def _due(memory: Memory, port: SignedPort, clock: float) -> bool:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
+from piavpn.api import types
 from piavpn.api.gateway_config import GatewayConfig
-from piavpn.gateway import forwarded, inputs, portforward, portreport, portstore
+from piavpn.gateway import forwarded, inputs, outside, portforward, portreport, portstore
 from piavpn.gateway.session import Session
 from piavpn.net import conntrack, nft, programs
 from piavpn.pia import errors
@@ -105,7 +106,9 @@ class PortForwarder:
         self._forward(self._config)
         self._take(step, around, self._config)
         self._forward(self._config)
-        report = portreport.of(self._memory, step, self._config.port_forwarding)
+        report = portreport.of(
+            self._memory, step, self._config.port_forwarding, checkable=around.checkable
+        )
         self._show(report)
         self._say(report.condition.message if report is not None else "")
 
@@ -121,6 +124,7 @@ class PortForwarder:
             wanted=config.port_forwarding is not None,
             session=self._tunnel.current(),
             token=inputs.read_token(self._files.token),
+            checkable=_is_checkable(config),
             now=datetime.now(UTC),
             clock=time.monotonic(),
         )
@@ -133,6 +137,8 @@ class PortForwarder:
                 self._sign(_api(session, config), token)
             case portforward.Bind(session, port):
                 self._bind(_api(session, config), port, around)
+            case portforward.TryFromOutside(session, port):
+                self._try_from_outside(session, port, config)
 
     def _sign(self, server: api.Api, token: str) -> None:
         try:
@@ -152,6 +158,13 @@ class PortForwarder:
         self._memory = self._memory.bound(port, around, self._dice)
         if is_new:
             self._store.keep(port)
+
+    def _try_from_outside(self, session: Session, port: int, config: GatewayConfig) -> None:
+        try:
+            is_open, why = outside.reaches(session, port, config), ""
+        except errors.PiaError as error:
+            is_open, why = None, error.message
+        self._memory = self._memory.checked(is_open, why, time.monotonic())
 
     def _forward(self, config: GatewayConfig) -> None:
         """Have the map lead to the receiver, and end connections that it does not lead to now.
@@ -176,6 +189,13 @@ class PortForwarder:
         if line != self._said:
             log.info("port forwarding: %s", line or "off")
             self._said = line
+
+
+def _is_checkable(config: GatewayConfig) -> bool:
+    """Tell whether somebody can try the port: by TCP, which all such services do."""
+    wanted = config.port_forwarding
+    by_tcp = wanted is not None and types.Protocol.TCP in wanted.protocol.protocols
+    return by_tcp and config.port_check_url is not None
 
 
 def _api(session: Session, config: GatewayConfig) -> api.Api:

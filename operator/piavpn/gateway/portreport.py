@@ -18,10 +18,21 @@ class PortReport:
 
     forwarded_port: types.ForwardedPort | None
     condition: conditions.Condition
+    is_open: conditions.Condition | None = None
+    """None where nobody outside can be asked."""
+
+    @property
+    def conditions(self) -> tuple[conditions.Condition, ...]:
+        """All that is told."""
+        return (self.condition,) if self.is_open is None else (self.condition, self.is_open)
 
 
 def of(
-    memory: portforward.Memory, step: portforward.Step, wanted: PortForwarding | None
+    memory: portforward.Memory,
+    step: portforward.Step,
+    wanted: PortForwarding | None,
+    *,
+    checkable: bool = False,
 ) -> PortReport | None:
     """Return what to report after a step; None while no app wants a port.
 
@@ -29,7 +40,17 @@ def of(
         memory: as the step left it.
         step: what was done last.
         wanted: the receiver.
+        checkable: whether somebody outside can be asked to try the port.
     """
+    report = _of(memory, step, wanted)
+    if report is None or not checkable:
+        return report
+    return dataclasses.replace(report, is_open=_open(memory, report))
+
+
+def _of(
+    memory: portforward.Memory, step: portforward.Step, wanted: PortForwarding | None
+) -> PortReport | None:
     if wanted is None or isinstance(step, portforward.Off):
         return None
     port = _told(memory)
@@ -62,6 +83,27 @@ def _bound(
         expiry = codec.format_time(held.expires_at)
         message += f" PIA gives no new one before it ends at {expiry}: {memory.failure.message}"
     return _condition(conditions.Status.TRUE, Failure(Reason.BOUND, message))
+
+
+def _open(memory: portforward.Memory, report: PortReport) -> conditions.Condition:
+    check = memory.check
+    is_bound = report.condition.status is conditions.Status.TRUE
+    if not is_bound or check is None or check.is_open is None:
+        why = check.why if is_bound and check is not None else "the port is not forwarded"
+        message = why or "the port was not tried from outside yet"
+        return _open_condition(conditions.Status.UNKNOWN, Reason.NOT_CHECKED, message)
+    if check.is_open:
+        return _open_condition(
+            conditions.Status.TRUE, Reason.REACHED, "The port was reached from outside."
+        )
+    message = "Nobody answers at the port from outside: see whether the app listens there."
+    return _open_condition(conditions.Status.FALSE, Reason.NOT_REACHED, message)
+
+
+def _open_condition(
+    status: conditions.Status, reason: Reason, message: str
+) -> conditions.Condition:
+    return conditions.Condition(conditions.PiaVpnCondition.PORT_OPEN, status, reason, message)
 
 
 def _condition(status: conditions.Status, why: Failure) -> conditions.Condition:

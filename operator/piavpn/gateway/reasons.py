@@ -26,3 +26,6 @@ class Reason(StrEnum):
     BINDING = "Binding"
     BOUND = "Bound"
     NO_TUNNEL = "NoTunnel"
+    REACHED = "Reached"
+    NOT_REACHED = "NotReached"
+    NOT_CHECKED = "NotChecked"

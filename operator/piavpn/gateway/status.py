@@ -71,7 +71,7 @@ def body(  # noqa: PLR0913 - a status has these parts
         generation: the PiaVpn's generation that this is about.
         now: time of transition for what changed.
     """
-    told = [report.registered, report.tunnel_up, *([port.condition] if port else [])]
+    told = [report.registered, report.tunnel_up, *(port.conditions if port else ())]
     wanted = [dataclasses.replace(each, observed_generation=generation) for each in told]
     status: dict[str, Any] = {
         "conditions": conditions.to_status(conditions.transitioned(before, wanted, now))

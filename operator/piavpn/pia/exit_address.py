@@ -32,13 +32,7 @@ def get(
         BadResponse: the answer tells no address, or that this is none of PIA's.
         PiaError: as `https.exchange`.
     """
-    named, target = https.split(url)
-    address = _literal(named.name) or resolve(named.name)
-    if address is None:
-        raise errors.Unreachable(f"{named.name} is not known to the tunnel's resolver")
-    peer = https.Peer(named.name, named.port, str(address), link=link)
-    context = tls.public_context(ca_bundle)
-    response = https.exchange(peer, https.Request("GET", target), context=context, timeout=timeout)
+    peer, response = ask(url, resolve, link=link, ca_bundle=ca_bundle, timeout=timeout)
     answer = response.json_object()
     try:
         if response.status == HTTPStatus.OK and answer.get("connected", True):
@@ -46,6 +40,25 @@ def get(
     except (KeyError, ValueError):
         pass
     raise errors.BadResponse(f"{peer} tells no address of its own (HTTP {response.status})")
+
+
+def ask(
+    url: str, resolve: Resolve, *, link: str, ca_bundle: str | None, timeout: float
+) -> tuple[https.Peer, https.Response]:
+    """Return who answered by `link`, and what; arguments as of `get`.
+
+    Raises:
+        Unreachable: the name is not known, or as `https.exchange`.
+        PiaError: as `https.exchange`.
+    """
+    named, target = https.split(url)
+    address = _literal(named.name) or resolve(named.name)
+    if address is None:
+        raise errors.Unreachable(f"{named.name} is not known to the tunnel's resolver")
+    peer = https.Peer(named.name, named.port, str(address), link=link)
+    context = tls.public_context(ca_bundle)
+    request = https.Request("GET", target)
+    return peer, https.exchange(peer, request, context=context, timeout=timeout)
 
 
 def _literal(host: str) -> ipaddress.IPv4Address | None:

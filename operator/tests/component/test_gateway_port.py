@@ -22,6 +22,7 @@ from gateway_world import APP, ZURICH401, ZURICH402, World
 from kube_api import Api
 from namespaces import Namespace
 
+from fakepia.world import FRONT
 from piavpn.api.gateway_config import PortForwarding, Renewal
 from piavpn.api.types import ForwardedProtocol
 
@@ -147,6 +148,23 @@ def test_an_app_that_dials_the_port_from_behind_the_tunnel_reaches_it_too(
             other.settimeout(2)
             assert other.connect_ex(("198.18.11.1", port - 1)) != 0
         assert world.exit_address() == "198.18.11.1"
+
+
+def test_whether_the_port_is_open_is_asked_outside_and_told(world: World) -> None:
+    url = f"https://{FRONT}/port/{{port}}"
+    world.tell(ZURICH401, port_forwarding=RECEIVER, port_check_url=url)
+
+    def told(reason: str) -> None:
+        namespaces.eventually(
+            lambda: api.condition("PortOpen").get("reason") == reason, what=reason, seconds=40
+        )
+
+    with world.api() as api, world.gateway():
+        port = bound(api)
+        told("NotReached")
+        with listening(world, port):
+            told("Reached")
+        assert api.condition("PortOpen")["status"] == "True"
 
 
 def test_the_port_can_go_to_a_fixed_one_by_one_protocol_alone(world: World) -> None:
