@@ -12,11 +12,10 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from piavpn import kube
-from piavpn.api import codec, gateway_config, names
+from piavpn.api import codec, gateway_config, names, promise
 from piavpn.api.conditions import Condition, PodCondition
 from piavpn.api.gateway_config import GatewayConfig
 from piavpn.api.types import PiaVpn, VpnServiceContainer
-from piavpn.node import promise
 from piavpn.node.decide import Snapshot
 from piavpn.node.model import Gate, Owner, Pod, Role
 

@@ -1,13 +1,14 @@
 """Which pods may call themselves confined, by what their specs allow them. Pure.
 
-The operator makes no other; but whoever may make pods can give one our labels, an admission webhook
-can add a container, `kubectl debug` too. What a pod's lock promises holds only where no container
-can undo it, or walk past it.
+The operator makes no other, whatever template a user gives; but whoever may make pods can give one
+our labels, an admission webhook can add a container, `kubectl debug` too: so node agents judge by
+the same rules. What a pod's lock promises holds only where no container can undo it, or walk past
+it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from piavpn.api import names
@@ -15,7 +16,7 @@ from piavpn.api import names
 Spec = dict[str, Any]
 """A pod's spec, or a part of it, as the API has it."""
 
-_POWERS = frozenset(
+POWERS = frozenset(
     {
         "ALL",
         "BPF",
@@ -29,7 +30,7 @@ _POWERS = frozenset(
     }
 )
 """Capabilities that undo the lock, walk past it, or lead out of the container."""
-_NODES_OWN = ("hostNetwork", "hostPID")
+_NODES_OWN = ("hostNetwork", "hostPID", "hostIPC")
 _NET_RAW_DROPPED = frozenset({"ALL", "NET_RAW"})
 _GATE = f"{names.GATE_CONTAINER} as the operator makes it"
 
@@ -44,6 +45,11 @@ def name_servers(spec: Spec) -> tuple[str, ...]:
     if spec.get("dnsPolicy") != "None":
         return ()
     return tuple((spec.get("dnsConfig") or {}).get("nameservers") or [])
+
+
+def drops_net_raw(dropped: Iterable[str]) -> bool:
+    """Tell whether a container that drops these capabilities has no NET_RAW."""
+    return not _NET_RAW_DROPPED.isdisjoint(map(_plain, dropped))
 
 
 def _breaches(spec: Spec) -> Iterator[str]:
@@ -72,10 +78,9 @@ def _container_breaches(container: Spec) -> Iterator[str]:
         yield "securityContext.privileged undoes any lock"
     capabilities = context.get("capabilities") or {}
     added = {_plain(each) for each in capabilities.get("add") or []}
-    if powers := sorted(added & _POWERS):
+    if powers := sorted(added & POWERS):
         yield f"securityContext.capabilities.add has {', '.join(powers)}"
-    dropped = {_plain(each) for each in capabilities.get("drop") or []}
-    if not dropped & _NET_RAW_DROPPED:
+    if not drops_net_raw(capabilities.get("drop") or []):
         yield "securityContext.capabilities.drop lacks NET_RAW: a raw socket walks past any lock"
 
 

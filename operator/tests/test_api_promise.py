@@ -9,9 +9,8 @@ import pytest
 from controller_samples import IP, NETWORK, SETTINGS, service
 from pod_specs import APP, GATE, confined
 
-from piavpn.api import types
+from piavpn.api import promise, types
 from piavpn.controller import build_service
-from piavpn.node import promise
 
 RAW = "securityContext.capabilities.drop lacks NET_RAW: a raw socket walks past any lock"
 NO_GATE = "spec.initContainers does not begin with piavpn-gate as the operator makes it"
@@ -51,7 +50,7 @@ def test_a_pod_as_the_operator_makes_it_keeps_the_promise(with_hooks: dict[str, 
         {"containers": [APP, container("hook")], "volumes": [{"name": "data", "emptyDir": {}}]},
         {"ephemeralContainers": [container("debugger")]},
         {"containers": [with_capabilities("CHOWN", "NET_BIND_SERVICE")]},
-        {"hostNetwork": False, "hostPID": False},
+        {"hostNetwork": False, "hostPID": False, "hostIPC": False},
     ],
     ids=["plain", "processes", "init container", "hook", "debugger", "capabilities", "explicit"],
 )
@@ -64,6 +63,7 @@ def test_what_opens_no_way_out_is_allowed(allowed: dict[str, Any]) -> None:
     [
         ({"hostNetwork": True}, "spec.hostNetwork shares what is the node's own"),
         ({"hostPID": True}, "spec.hostPID shares what is the node's own"),
+        ({"hostIPC": True}, "spec.hostIPC shares what is the node's own"),
         ({"initContainers": []}, NO_GATE),
         ({"initContainers": None}, NO_GATE),
         ({"initContainers": [container("first"), GATE]}, NO_GATE),
