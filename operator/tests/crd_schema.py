@@ -10,6 +10,23 @@ import yaml
 ROOT = Path(__file__).parents[2]
 PLURALS = ("piavpns", "vpnservicecontainers")
 
+AS_IN_A_POD = (
+    ".valueFrom",
+    ".livenessProbe",
+    ".readinessProbe",
+    ".startupProbe",
+    ".resources",
+    ".securityContext",
+    ".mounts[].persistentVolumeClaim",
+    ".mounts[].hostPath",
+    ".mounts[].nfs",
+    ".mounts[].emptyDir",
+    ".mounts[].configMap",
+    ".mounts[].secret",
+    ".template.spec",
+)
+"""Ends of the paths of fields that are a pod's own, under the same names, and handed on to it."""
+
 Schema = dict[str, Any]
 
 
@@ -41,13 +58,16 @@ def walk(node: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
 
 def problems(value: Any, node: Schema, path: str = "") -> list[str]:
     """Say what an API server would refuse about a value, but for CEL rules; empty is good."""
-    kinds = {"object": dict, "array": list, "string": str, "integer": int}
+    if "x-kubernetes-int-or-string" in node:
+        return [] if isinstance(value, int | str) else [f"{path}: is no integer or string"]
+    kinds = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
     if not isinstance(value, kinds[node["type"]]):
         return [f"{path}: is no {node['type']}"]
     found = [f"{path}: {text}" for text in _broken_bounds(value, node)]
     if isinstance(value, dict) and "properties" in node:
         known = node["properties"]
-        found += [f"{path}.{name}: unknown field" for name in value.keys() - known.keys()]
+        if "x-kubernetes-preserve-unknown-fields" not in node:
+            found += [f"{path}.{name}: unknown field" for name in value.keys() - known.keys()]
         found += [
             f"{path}.{name}: required" for name in node.get("required", []) if name not in value
         ]

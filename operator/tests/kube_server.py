@@ -35,6 +35,7 @@ class Call:
     namespace: str | None
     name: str | None
     selector: str = ""
+    fields: str = ""
     query: str = ""
     content: str = ""
 
@@ -126,6 +127,7 @@ class Api(http.server.ThreadingHTTPServer):
             if (group, resource) == (call.group, call.resource)
             and call.namespace in (None, namespace)
             and _selected(item, call.selector)
+            and _has_field(item, call.fields)
         ]
         return {"items": found, "metadata": {"resourceVersion": str(next(self._versions))}}
 
@@ -145,6 +147,8 @@ class Api(http.server.ThreadingHTTPServer):
         if "apply" in call.content and not call.resource.endswith("/status"):
             base = {k: v for k, v in base.items() if k in {"metadata", "status"}}
         new = _merged(base, body)
+        if "apply" in call.content:
+            _keep_restart(old, new)
         if new != old:
             self.changes.append(call)
             new = self._keep(key, new)
@@ -219,6 +223,7 @@ def _call(method: str, target: str, content: str) -> Call:
         namespace=namespace,
         name=name,
         selector=fields.get("labelSelector", ""),
+        fields=fields.get("fieldSelector", ""),
         query=query,
         content=content,
     )
@@ -237,6 +242,22 @@ def _selected(item: Object, selector: str) -> bool:
     labels = item["metadata"].get("labels") or {}
     name, equals, value = selector.partition("=")
     return not selector or (labels.get(name) == value if equals else name in labels)
+
+
+def _has_field(item: Object, selector: str) -> bool:
+    path, _, value = selector.partition("=")
+    found: Any = item
+    for part in path.split(".") if selector else ():
+        found = (found or {}).get(part)
+    return not selector or found == value
+
+
+def _keep_restart(old: Object | None, new: Object) -> None:
+    """Keep what `kubectl rollout restart` wrote: it is another field manager's."""
+    key = "kubectl.kubernetes.io/restartedAt"
+    before = (old or {}).get("spec", {}).get("template", {}).get("metadata", {})
+    if asked := before.get("annotations", {}).get(key):
+        new["spec"]["template"]["metadata"]["annotations"][key] = asked
 
 
 def _merged(old: Any, new: Any) -> Any:

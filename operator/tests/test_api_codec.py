@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from piavpn.api import codec, conditions, types
+from piavpn.api import codec, conditions, pods, types
 
 IPv4Address, IPv4Network = ipaddress.IPv4Address, ipaddress.IPv4Network
 
@@ -94,7 +94,17 @@ VPN_SERVICE_CONTAINER = {
         "command": ["sh", "-c"],
         "args": ["exec httpd -f"],
         "env": [{"name": "TZ", "value": "Europe/Zurich"}],
+        "envFrom": [{"configMapRef": {"name": "settings", "optional": False}}],
         "ports": [{"name": "web", "port": 8080, "protocol": "TCP"}],
+        "service": {"type": "LoadBalancer", "loadBalancerIP": "192.168.1.40"},
+        "mounts": [
+            {"path": "/config", "readOnly": False, "size": "2Gi"},
+            {"path": "/data", "readOnly": True, "nfs": {"server": "nas.lan", "path": "/data"}},
+        ],
+        "livenessProbe": {"httpGet": {"path": "/", "port": "web"}},
+        "podLabels": {"team": "home"},
+        "template": {"spec": {"terminationGracePeriodSeconds": 60}},
+        "suspend": True,
     },
     "status": {"observedGeneration": 1, "address": "10.200.0.10", "conditions": []},
 }
@@ -179,8 +189,20 @@ def test_a_vpn_service_container_is_read_field_by_field() -> None:
             image_pull_policy=types.ImagePullPolicy.NEVER,
             command=("sh", "-c"),
             args=("exec httpd -f",),
-            env=(types.EnvVar("TZ", "Europe/Zurich"),),
+            env=(pods.EnvVar("TZ", "Europe/Zurich"),),
+            env_from=(pods.EnvFrom(config_map_ref=pods.ConfigMapRef("settings")),),
             ports=(types.ServicePort("web", 8080, types.Protocol.TCP),),
+            service=pods.ServiceOptions(
+                pods.ServiceType.LOAD_BALANCER, load_balancer_ip="192.168.1.40"
+            ),
+            mounts=(
+                pods.Mount("/config", size="2Gi"),
+                pods.Mount("/data", read_only=True, nfs={"server": "nas.lan", "path": "/data"}),
+            ),
+            liveness_probe={"httpGet": {"path": "/", "port": "web"}},
+            pod_labels={"team": "home"},
+            template=pods.Template(spec={"terminationGracePeriodSeconds": 60}),
+            suspend=True,
         ),
         status=types.VpnServiceContainerStatus(
             observed_generation=1, address=IPv4Address("10.200.0.10")
@@ -221,6 +243,21 @@ def test_a_spec_with_the_required_fields_alone_takes_the_defaults() -> None:
         },
         "renewal": {"interval": "720h", "gracePeriod": "1h"},
         "returnAfter": "30m",
+    }
+
+
+def test_what_has_its_default_need_not_be_written() -> None:
+    app = types.VpnServiceContainerSpec(
+        types.VpnRef("home"),
+        "busybox",
+        env=(pods.EnvVar("A"), pods.EnvVar("B", "b")),
+        ports=(types.ServicePort("web", 80),),
+    )
+    assert codec.encode(app, defaults=False) == {
+        "vpnRef": {"name": "home"},
+        "image": "busybox",
+        "env": [{"name": "A"}, {"name": "B", "value": "b"}],
+        "ports": [{"name": "web", "port": 80}],
     }
 
 

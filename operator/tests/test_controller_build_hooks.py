@@ -7,7 +7,7 @@ from typing import Any
 from controller_samples import IP, NETWORK, SETTINGS
 from test_controller_build_service import built, spec_hash, specified
 
-from piavpn.api import types
+from piavpn.api import pods, types
 from piavpn.controller import build_hooks, build_service
 
 RECEIVES = types.ReceiveForwardedPort()
@@ -61,6 +61,7 @@ def hook(name: str, *arguments: str, image: str = "piavpn:0.1.0") -> dict[str, A
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
+            "runAsNonRoot": True,
         },
         "resources": {"requests": {"cpu": "5m", "memory": "8Mi"}},
         "volumeMounts": [
@@ -100,8 +101,8 @@ def test_a_script_may_have_its_own_image_environment_and_secrets() -> None:
     own = types.OnPortForwarded(
         script="true",
         image="alpine:3.22",
-        env=(types.EnvVar("A", "b"),),
-        env_from=(types.EnvFrom(types.SecretRef("keys")),),
+        env=(pods.EnvVar("A", "b"),),
+        env_from=(pods.EnvFrom(pods.SecretRef("keys")),),
     )
     _, beside = template(receive_forwarded_port=RECEIVES, on_port_forwarded=own)["spec"][
         "containers"

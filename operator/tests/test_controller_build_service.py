@@ -8,7 +8,7 @@ from typing import Any
 from controller_samples import IP, NET, NETWORK, SETTINGS, service
 from test_controller_build_gateway import without_hash
 
-from piavpn.api import types
+from piavpn.api import pods, types
 from piavpn.controller import build_service, network
 
 ADDRESS = IP("10.100.0.10")
@@ -129,7 +129,7 @@ def test_what_the_user_says_of_the_app_is_in_its_container() -> None:
         image_pull_policy=types.ImagePullPolicy.ALWAYS,
         command=("sh", "-c"),
         args=("exec app",),
-        env=(types.EnvVar("TZ", "Europe/Zurich"), types.EnvVar("EMPTY")),
+        env=(pods.EnvVar("TZ", "Europe/Zurich"), pods.EnvVar("EMPTY")),
         ports=(types.ServicePort("dns", 53, types.Protocol.UDP),),
     )
     assert built(app)["spec"]["template"]["spec"]["containers"] == [
@@ -139,7 +139,7 @@ def test_what_the_user_says_of_the_app_is_in_its_container() -> None:
             "imagePullPolicy": "Always",
             "command": ["sh", "-c"],
             "args": ["exec app"],
-            "env": [{"name": "TZ", "value": "Europe/Zurich"}, {"name": "EMPTY", "value": ""}],
+            "env": [{"name": "TZ", "value": "Europe/Zurich"}, {"name": "EMPTY"}],
             "ports": [{"name": "dns", "containerPort": 53, "protocol": "UDP"}],
             "securityContext": {
                 "allowPrivilegeEscalation": False,
@@ -161,6 +161,7 @@ def test_an_app_with_ports_gets_a_service_of_the_same_numbers() -> None:
         "kind": "Service",
         "metadata": METADATA,
         "spec": {
+            "type": "ClusterIP",
             "selector": {"piavpn.dev/service": "web"},
             "ports": [
                 {"name": "web", "port": 8080, "targetPort": 8080, "protocol": "TCP"},

@@ -130,9 +130,14 @@ def test_a_deleted_service_concerns_its_vpn(registry: kopf.OperatorRegistry, loo
 
 @pytest.mark.parametrize(
     ("handler", "label"),
-    [("service-pod", "piavpn.dev/vpn"), ("gateway-pod", "piavpn.dev/gateway")],
+    [
+        ("service-pod", "piavpn.dev/vpn"),
+        ("gateway-pod", "piavpn.dev/gateway"),
+        ("service-set", "piavpn.dev/vpn"),
+        ("gateway-set", "piavpn.dev/gateway"),
+    ],
 )
-def test_a_changed_pod_concerns_its_vpn(
+def test_a_changed_pod_or_stateful_set_concerns_its_vpn(
     handler: str, label: str, registry: kopf.OperatorRegistry, loop: Woken
 ) -> None:
     happens(registry, handler, labels={label: "home"})

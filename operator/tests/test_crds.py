@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import ipaddress
+import re
 import types as python_types
 import typing
 from collections.abc import Callable
@@ -11,11 +12,15 @@ from typing import Any
 
 import crd_schema
 import pytest
+from kubernetes import client
 
-from piavpn.api import codec, conditions, names, types
+from piavpn.api import codec, conditions, names, pods, promise, types
 
 STANDARD_CONDITION = ["lastTransitionTime", "message", "reason", "status", "type"]
 """What metav1.Condition requires; in memory a condition may wait for its time."""
+
+AS_IN_A_POD = {"type": "object", "as": "in a pod"}
+"""The shape of what is handed on as it is: its schema is held to what Kubernetes knows, below."""
 
 KINDS = {
     "piavpns": (types.PiaVpnSpec, types.PiaVpnStatus),
@@ -28,11 +33,13 @@ def paths(plural: str, is_wrong: Callable[[crd_schema.Schema], object]) -> list[
     return [path for path, node in crd_schema.walk(crd_schema.schema(plural)) if is_wrong(node)]
 
 
-def shape_of_type(hint: Any) -> dict[str, Any]:
+def shape_of_type(hint: Any) -> dict[str, Any]:  # noqa: PLR0911 - one for each kind of type
     """Return what the schema of a type must be, but for descriptions, bounds and rules."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in {python_types.UnionType, typing.Union}:
         return shape_of_type(next(a for a in arguments if a is not type(None)))
+    if hint == pods.AsInAPod:
+        return dict(AS_IN_A_POD)
     if origin is dict:
         return {"type": "object", "additionalProperties": shape_of_type(arguments[1])}
     if origin is tuple:
@@ -75,8 +82,10 @@ def _default_of(field: dataclasses.Field[Any]) -> dict[str, Any]:
     return {"default": codec.encode(field.default)}
 
 
-def shape_of_schema(node: dict[str, Any]) -> dict[str, Any]:
+def shape_of_schema(node: dict[str, Any], path: str = "") -> dict[str, Any]:
     """Reduce a schema to what a type can say."""
+    if path.endswith(crd_schema.AS_IN_A_POD):
+        return dict(AS_IN_A_POD)
     shape: dict[str, Any] = {"type": node["type"]}
     shape |= {key: node[key] for key in ("default",) if key in node}
     if node.get("format") == "date-time":
@@ -86,10 +95,11 @@ def shape_of_schema(node: dict[str, Any]) -> dict[str, Any]:
     if "additionalProperties" in node:
         shape["additionalProperties"] = shape_of_schema(node["additionalProperties"])
     elif node["type"] == "object":
-        shape["properties"] = {k: shape_of_schema(v) for k, v in node["properties"].items()}
+        known = node["properties"]
+        shape["properties"] = {k: shape_of_schema(v, f"{path}.{k}") for k, v in known.items()}
         shape["required"] = sorted(node.get("required", []))
     if "items" in node:
-        shape["items"] = shape_of_schema(node["items"])
+        shape["items"] = shape_of_schema(node["items"], f"{path}[]")
     return shape
 
 
@@ -206,8 +216,11 @@ def test_every_field_is_described_in_a_sentence(plural: str) -> None:
 
 @pytest.mark.parametrize("plural", crd_schema.PLURALS)
 def test_no_field_takes_whatever_it_is_given(plural: str) -> None:
+    kind = {"type", "x-kubernetes-int-or-string"}
     loose = "x-kubernetes-preserve-unknown-fields"
-    assert paths(plural, lambda node: "type" not in node or loose in node) == []
+    found = paths(plural, lambda node: not kind & node.keys() or loose in node)
+    # The API server takes whatever it is given there; the StatefulSet that is made of it is judged.
+    assert [path for path in found if not path.startswith(".spec.template.spec")] == []
 
 
 @pytest.mark.parametrize("plural", crd_schema.PLURALS)
@@ -223,7 +236,7 @@ def _is_an_unbounded_map(node: crd_schema.Schema) -> bool:
 @pytest.mark.parametrize("plural", crd_schema.PLURALS)
 def test_every_list_is_bounded_and_says_how_it_is_merged(plural: str) -> None:
     needed = {"maxItems", "x-kubernetes-list-type"}
-    assert paths(plural, lambda node: node["type"] == "array" and needed - node.keys()) == []
+    assert paths(plural, lambda node: node.get("type") == "array" and needed - node.keys()) == []
 
 
 @pytest.mark.parametrize("plural", crd_schema.PLURALS)
@@ -234,9 +247,14 @@ def test_every_reference_is_replaced_as_a_whole(plural: str) -> None:
 
 @pytest.mark.parametrize("plural", crd_schema.PLURALS)
 def test_what_a_rule_reads_is_bounded_so_that_its_cost_is(plural: str) -> None:
-    bound = {"string": "maxLength", "array": "maxItems", "object": "properties"}
+    bounds = {
+        "boolean": {"type"},
+        "string": {"maxLength"},
+        "array": {"maxItems"},
+        "object": {"properties", "maxProperties"},
+    }
     ruled = "x-kubernetes-validations"
-    assert paths(plural, lambda node: ruled in node and bound[node["type"]] not in node) == []
+    assert paths(plural, lambda node: ruled in node and not bounds[node["type"]] & set(node)) == []
 
 
 @pytest.mark.parametrize("plural", crd_schema.PLURALS)
@@ -275,3 +293,62 @@ def test_the_longest_name_of_a_secret_leaves_room_for_the_account_s_name() -> No
     spec = crd_schema.schema("piavpns")["properties"]["spec"]["properties"]
     longest = "s" * spec["credentialsSecretRef"]["properties"]["name"]["maxLength"]
     assert len(names.account_name(longest)) <= 253
+
+
+OF_KUBERNETES = {
+    ".env[].valueFrom": client.V1EnvVarSource,
+    ".livenessProbe": client.V1Probe,
+    ".readinessProbe": client.V1Probe,
+    ".startupProbe": client.V1Probe,
+    ".resources": client.V1ResourceRequirements,
+    ".mounts[].persistentVolumeClaim": client.V1PersistentVolumeClaimVolumeSource,
+    ".mounts[].hostPath": client.V1HostPathVolumeSource,
+    ".mounts[].nfs": client.V1NFSVolumeSource,
+    ".mounts[].emptyDir": client.V1EmptyDirVolumeSource,
+    ".mounts[].configMap": client.V1ConfigMapVolumeSource,
+    ".mounts[].secret": client.V1SecretVolumeSource,
+    ".template.spec": client.V1PodSpec,
+}
+"""What is handed on as it is, and what it is there."""
+
+
+def unknown_fields(node: crd_schema.Schema, *models: Any, path: str) -> list[str]:
+    """Return the paths of a schema's fields that the client's models do not have."""
+    known: dict[str, str] = {}
+    for model in models:
+        known |= {model.attribute_map[name]: kind for name, kind in model.openapi_types.items()}
+    found = []
+    for name, child in node.get("properties", {}).items():
+        if name not in known:
+            found.append(f"{path}.{name}")
+            continue
+        kind = known[name].removeprefix("list[").removesuffix("]")
+        if isinstance(inner := getattr(client, kind, None), type):
+            found += unknown_fields(child.get("items", child), inner, path=f"{path}.{name}")
+    return found
+
+
+@pytest.mark.parametrize("path", OF_KUBERNETES)
+def test_what_is_handed_on_to_the_pod_is_what_kubernetes_knows(path: str) -> None:
+    node = dict(crd_schema.walk(crd_schema.schema("vpnservicecontainers")))[f".spec{path}"]
+    assert node["properties"]
+    assert unknown_fields(node, OF_KUBERNETES[path], path=path) == []
+
+
+def test_a_security_context_is_what_pods_and_containers_have() -> None:
+    path = ".spec.securityContext"
+    node = dict(crd_schema.walk(crd_schema.schema("vpnservicecontainers")))[path]
+    models = client.V1PodSecurityContext, client.V1SecurityContext
+    assert unknown_fields(node, *models, path=path) == []
+
+
+def test_a_field_that_kubernetes_does_not_know_would_be_found() -> None:
+    node = {"properties": {"httpGet": {"properties": {"porrt": {}, "path": {}}}, "exeq": {}}}
+    assert unknown_fields(node, client.V1Probe, path=".p") == [".p.httpGet.porrt", ".p.exeq"]
+
+
+def test_no_capability_is_offered_that_breaks_the_promise() -> None:
+    path = ".spec.securityContext.capabilities.add[]"
+    node = dict(crd_schema.walk(crd_schema.schema("vpnservicecontainers")))[path]
+    (rule,) = (each["rule"] for each in node["x-kubernetes-validations"] if "in [" in each["rule"])
+    assert set(re.findall("'([A-Z_]+)'", rule)) == promise.POWERS

@@ -28,10 +28,12 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
         (PIAVPN, "vpnservicecontainers"): {"list", "watch"},  # observe; handlers
         (PIAVPN, "piavpns/status"): {"patch"},  # report
         (PIAVPN, "vpnservicecontainers/status"): {"patch"},  # report
-        (APPS, "statefulsets"): {"get", "list", "create", "patch", "delete"},  # observe; apply
+        # observe; handlers; apply
+        (APPS, "statefulsets"): {"get", "list", "watch", "create", "patch", "delete"},
+        ("", "persistentvolumeclaims"): {"create", "patch"},  # apply
         ("", "services"): {"get", "list", "create", "patch", "delete"},  # observe; apply
         ("", "pods"): {"list", "watch", "patch", "delete"},  # observe; handlers; apply
-        ("", "events"): {"create"},  # report
+        ("", "events"): {"list", "create"},  # refusals; report
         ("", "namespaces"): {"list", "watch"},  # observe; handlers
         ("", "nodes"): {"list"},  # observe
         ("networking.k8s.io", "servicecidrs"): {"list"},  # observe

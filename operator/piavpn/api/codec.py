@@ -59,15 +59,24 @@ def decode(cls: type[T], raw: Mapping[str, Any]) -> T:
         raise ValueError(f"{cls.__name__}: {error}") from error
 
 
-def encode(value: Any) -> Any:  # noqa: ANN401 - any value of the API
-    """Turn a dataclass (or what it holds) into plain dicts, lists and strings; None is left out."""
+def encode(value: Any, *, defaults: bool = True) -> Any:  # noqa: ANN401 - any value of the API
+    """Turn a dataclass (or what it holds) into plain dicts, lists and strings; None is left out.
+
+    Args:
+        value: what to write.
+        defaults: whether fields are written that have their default.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = ((api_name(f), getattr(value, f.name)) for f in dataclasses.fields(value))
-        return {name: encode(item) for name, item in pairs if item is not None}
+        pairs = ((f, getattr(value, f.name)) for f in dataclasses.fields(value))
+        return {
+            api_name(declared): encode(item, defaults=defaults)
+            for declared, item in pairs
+            if item is not None and (defaults or item != declared.default)
+        }
     if isinstance(value, tuple | list):
-        return [encode(item) for item in value]
+        return [encode(item, defaults=defaults) for item in value]
     if isinstance(value, Mapping):
-        return {key: encode(item) for key, item in value.items()}
+        return {key: encode(item, defaults=defaults) for key, item in value.items()}
     return _scalar(value)
 
 

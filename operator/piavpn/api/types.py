@@ -13,7 +13,7 @@ from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
 
-from piavpn.api import codec, conditions, names, selectors
+from piavpn.api import codec, conditions, names, pods, selectors
 
 TOKEN_URL = "https://www.privateinternetaccess.com/api/client/v2/token"  # noqa: S105 - an address
 SERVER_LIST_URL = "https://serverlist.piaservers.net/vpninfo/servers/v6"
@@ -206,14 +206,6 @@ class ImagePullPolicy(StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class EnvVar:
-    """One environment variable of the app."""
-
-    name: str
-    value: str = ""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class ServicePort:
     """A port that the app listens on; it gets a Service port of the same number."""
 
@@ -229,20 +221,6 @@ class ReceiveForwardedPort:
     port: int | None = None
     """The app's fixed port; None for the number that PIA assigns."""
     protocol: ForwardedProtocol = ForwardedProtocol.BOTH
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SecretRef:
-    """A Secret in the app's namespace."""
-
-    name: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class EnvFrom:
-    """Environment variables that a Secret holds."""
-
-    secret_ref: SecretRef
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -273,8 +251,8 @@ class OnExitAddressChanged:
 
     script: str
     image: str | None = None
-    env: tuple[EnvVar, ...] = ()
-    env_from: tuple[EnvFrom, ...] = ()
+    env: tuple[pods.EnvVar, ...] = ()
+    env_from: tuple[pods.EnvFrom, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -283,8 +261,8 @@ class OnPortForwarded:
 
     script: str | None = None
     image: str | None = None
-    env: tuple[EnvVar, ...] = ()
-    env_from: tuple[EnvFrom, ...] = ()
+    env: tuple[pods.EnvVar, ...] = ()
+    env_from: tuple[pods.EnvFrom, ...] = ()
     client: Client | None = None
     client_port: int | None = None
     client_secret_ref: ClientSecretRef | None = None
@@ -300,8 +278,21 @@ class VpnServiceContainerSpec:
     image_pull_policy: ImagePullPolicy | None = None
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
-    env: tuple[EnvVar, ...] = ()
+    env: tuple[pods.EnvVar, ...] = ()
+    env_from: tuple[pods.EnvFrom, ...] = ()
+    time_zone: str | None = None
     ports: tuple[ServicePort, ...] = ()
+    service: pods.ServiceOptions | None = None
+    mounts: tuple[pods.Mount, ...] = ()
+    resources: pods.AsInAPod | None = None
+    liveness_probe: pods.AsInAPod | None = None
+    readiness_probe: pods.AsInAPod | None = None
+    startup_probe: pods.AsInAPod | None = None
+    security_context: pods.AsInAPod | None = None
+    pod_labels: dict[str, str] | None = None
+    pod_annotations: dict[str, str] | None = None
+    template: pods.Template | None = None
+    suspend: bool = False
     receive_forwarded_port: ReceiveForwardedPort | None = None
     on_port_forwarded: OnPortForwarded | None = None
     on_exit_address_changed: OnExitAddressChanged | None = None

@@ -7,10 +7,24 @@ from collections.abc import Mapping
 
 from piavpn import kube
 from piavpn.api import names, types
-from piavpn.controller import build_gateway, build_policy, build_service, model, network
+from piavpn.controller import (
+    build_gateway,
+    build_mounts,
+    build_policy,
+    build_service,
+    model,
+    network,
+)
 from piavpn.controller.reasons import Reason
 
 log = logging.getLogger(__name__)
+
+_RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+"""What `kubectl rollout restart` writes into a pod template."""
+_REFUSED = (400, 403, 422, 500)
+"""Answers of an API server that mostly stay the same until something else changes.
+
+500 is that of a webhook that fails, and to a field that a pod template does not have."""
 
 
 class Applier:
@@ -18,6 +32,12 @@ class Applier:
 
     def __init__(self, cluster: kube.Cluster) -> None:
         self._cluster = cluster
+        self._refusals: dict[model.ServiceKey, str] = {}
+
+    @property
+    def refusals(self) -> Mapping[model.ServiceKey, str]:
+        """What the API server said where it took no object of a service last."""
+        return self._refusals
 
     def apply(self, seen: model.Observed, decision: model.Decision) -> None:
         """Make the objects of the VPN's gateway and of its services.
@@ -31,6 +51,7 @@ class Applier:
             self._gateway(seen, seen.vpn, decision)
         refused: kube.KubeError | None = None
         for service in decision.services:
+            self._refusals.pop(network.key(service.service), None)
             try:
                 if decision.network is not None and service.accepted.holds:
                     self._service(seen, service, decision.network)
@@ -49,8 +70,8 @@ class Applier:
             secret = build_gateway.ports_secret(seen.settings.namespace)
             self._cluster.apply(kube.SECRETS, secret, manager=names.MANAGER_OPERATOR)
         wanted = build_gateway.stateful_set(vpn, seen.settings)
-        self._cluster.apply(kube.STATEFUL_SETS, wanted, manager=names.MANAGER_OPERATOR)
-        if seen.gateway_pod is not None and not self._replaced(wanted, seen.gateway_pod):
+        made = self._cluster.apply(kube.STATEFUL_SETS, wanted, manager=names.MANAGER_OPERATOR)
+        if seen.gateway_pod is not None and not self._replaced(made, seen.gateway_pod):
             inputs = build_gateway.session_inputs(decision.gateway, seen.account)
             self._refresh_mounts(seen.gateway_pod, inputs)
 
@@ -60,10 +81,28 @@ class Applier:
         decision: model.ServiceDecision,
         net: types.NetworkStatus,
     ) -> None:
+        service = decision.service
+        try:
+            self._app(seen, decision, net)
+        except kube.KubeError as error:
+            if error.status in _REFUSED:
+                self._refusals[network.key(service)] = str(error)
+            raise
+        # Last: nothing waits for it, and no app is the worse where it is refused.
+        policy = build_policy.network_policy(service, seen.cluster_cidrs, seen.node_addresses)
+        self._cluster.apply(kube.NETWORK_POLICIES, policy, manager=names.MANAGER_OPERATOR)
+
+    def _app(
+        self, seen: model.Observed, decision: model.ServiceDecision, net: types.NetworkStatus
+    ) -> None:
         service, address = decision.service, decision.address
         assert address is not None  # noqa: S101 - an accepted service has one
+        for claim in build_mounts.claims(service):
+            self._cluster.apply(
+                kube.PERSISTENT_VOLUME_CLAIMS, claim, manager=names.MANAGER_OPERATOR
+            )
         wanted = build_service.stateful_set(service, address, net, seen.settings)
-        self._cluster.apply(kube.STATEFUL_SETS, wanted, manager=names.MANAGER_OPERATOR)
+        made = self._cluster.apply(kube.STATEFUL_SETS, wanted, manager=names.MANAGER_OPERATOR)
         cluster_service = build_service.cluster_service(service)
         if cluster_service is not None:
             self._cluster.apply(kube.SERVICES, cluster_service, manager=names.MANAGER_OPERATOR)
@@ -72,11 +111,8 @@ class Applier:
         pod = seen.service_pods.get(network.key(service))
         if pod is not None and decision.misplaced:
             self._delete(pod, "its gateway is on another node")
-        elif pod is not None and not self._replaced(wanted, pod):
+        elif pod is not None and not self._replaced(made, pod):
             self._annotate(pod, decision.announced)
-        # Last: nothing waits for it.
-        policy = build_policy.network_policy(service, seen.cluster_cidrs, seen.node_addresses)
-        self._cluster.apply(kube.NETWORK_POLICIES, policy, manager=names.MANAGER_OPERATOR)
 
     def _end(self, seen: model.Observed, service: types.VpnServiceContainer) -> None:
         """Take the tunnel from an app that may not use it any more: its pod ends."""
@@ -84,17 +120,26 @@ class Applier:
             log.info("ending %s/%s: its namespace is not allowed", service.namespace, service.name)
             self._cluster.delete(kube.STATEFUL_SETS, service.name, service.namespace)
 
-    def _replaced(self, wanted: model.Object, pod: model.Object) -> bool:
+    def _replaced(self, stateful_set: model.Object, pod: model.Object) -> bool:
         """Delete a pod that was made from another template; its StatefulSet makes the new one.
 
         The StatefulSet does not do it: it waits for ever for a pod that never became ready.
+
+        Args:
+            stateful_set: as the API server has it: with what others have written into it.
+            pod: its pod.
         """
         annotations = pod["metadata"].get("annotations") or {}
-        template = wanted["spec"]["template"]["metadata"]["annotations"]
-        same = annotations.get(names.ANNOTATION_SPEC_HASH) == template[names.ANNOTATION_SPEC_HASH]
-        if same or "deletionTimestamp" in pod["metadata"]:
+        template = stateful_set["spec"]["template"]["metadata"]["annotations"]
+        asked = template.get(_RESTARTED_AT)
+        if "deletionTimestamp" in pod["metadata"]:
             return False
-        self._delete(pod, "its spec changed")
+        if annotations.get(names.ANNOTATION_SPEC_HASH) != template[names.ANNOTATION_SPEC_HASH]:
+            self._delete(pod, "its spec changed")
+        elif asked is not None and annotations.get(_RESTARTED_AT) != asked:
+            self._delete(pod, "a restart was asked for")
+        else:
+            return False
         return True
 
     def _delete(self, pod: model.Object, why: str) -> None:

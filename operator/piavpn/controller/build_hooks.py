@@ -89,10 +89,10 @@ def containers(
         if port.client_secret_ref is not None:
             secret = {"name": _SECRET_VOLUME, "mountPath": _SECRET_DIRECTORY, "readOnly": True}
             hook["volumeMounts"].append(secret)
-        found.append(hook | _own(port, image))
+        found.append(_with_own(hook, port, service, image))
     if exit_ is not None:
         hook = _container(names.EXIT_HOOK_CONTAINER, [_EXIT_FILE, str(address), *_SCRIPT])
-        found.append(hook | _own(exit_, image))
+        found.append(_with_own(hook, exit_, service, image))
     return found
 
 
@@ -125,11 +125,19 @@ def _container(name: str, arguments: list[str]) -> model.Object:
     }
 
 
-def _own(hook: types.OnPortForwarded | types.OnExitAddressChanged, image: str) -> model.Object:
-    """Return what the user may say of a hook's container."""
+def _with_own(
+    container: model.Object,
+    hook: types.OnPortForwarded | types.OnExitAddressChanged,
+    service: types.VpnServiceContainer,
+    image: str,
+) -> model.Object:
+    """Return a hook's container with what the user says of it."""
     optional = {"env": hook.env, "envFrom": hook.env_from}
-    said = {name: codec.encode(value) for name, value in optional.items() if value}
-    return {"image": hook.image or image, **said}
+    said = {name: codec.encode(v, defaults=False) for name, v in optional.items() if v}
+    never_root = hook.image is None or (service.spec.security_context or {}).get("runAsNonRoot")
+    if never_root:
+        container["securityContext"]["runAsNonRoot"] = True
+    return container | {"image": hook.image or image, **said}
 
 
 def _told_mount() -> model.Object:

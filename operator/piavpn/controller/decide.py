@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+from collections.abc import Iterable
 
 from piavpn.api import gateway_config, types
 from piavpn.api.conditions import PiaVpnCondition, ServiceCondition, Status
 from piavpn.controller import (
     authentication,
+    build_service,
     mirror,
     model,
     network,
@@ -21,7 +23,8 @@ from piavpn.controller.reasons import Reason
 
 RESYNC_SECONDS = 300.0
 _PODS_SECONDS = 15.0
-"""Until the next look at a VPN that waits for other VPNs' pods: they end without a word to it."""
+"""Until the next look at a VPN that waits for pods: others' end, and its own are refused, without
+a word to it."""
 
 
 def decide(seen: model.Observed) -> model.Decision:
@@ -45,8 +48,8 @@ def decide(seen: model.Observed) -> model.Decision:
     }
     verdicts[PiaVpnCondition.READY] = readiness.of_vpn(seen.vpn, verdicts, seen.gateway_pod)
     errands = dataclasses.replace(choice.errands, login=login)
-    waits_for_pods = isinstance(chosen, model.Verdict) and bool(seen.pods_elsewhere)
     services = _services(seen, net, accepted, verdicts[PiaVpnCondition.READY])
+    waits_for_pods = isinstance(chosen, model.Verdict) and bool(seen.pods_elsewhere)
     holder = receiver.choose(services, seen.gateway_config)
     gateway = _gateway(seen, seen.vpn, net, choice, holder) if accepted.holds else None
     return model.Decision(
@@ -56,7 +59,7 @@ def decide(seen: model.Observed) -> model.Decision:
         node=mirror.node_of(seen.gateway_pod),
         services=tuple(receiver.settled(service, holder, seen) for service in services),
         errands=errands if accepted.holds else model.Errands(),
-        requeue_seconds=_requeue(seen, waits_for_pods=waits_for_pods),
+        requeue_seconds=_requeue(seen, waits_for_pods=waits_for_pods or _awaited(seen, services)),
         wakes=_wakes(seen, gateway, choice),
         measured=servers.measured(seen, seen.vpn.spec),
         notices=renewal.notices(seen.vpn),
@@ -161,7 +164,9 @@ def _services(
     strangers = {network.key(s): refusal for s in seen.services if (refusal := _stranger(seen, s))}
     allowed = [s for s in seen.services if network.key(s) not in strangers]
     allocated = network.allocate(net, allowed, _held_by_pods(seen)) | strangers
-    return tuple(_service(seen, s, allocated[network.key(s)], vpn_ready) for s in seen.services)
+    return tuple(
+        _service(seen, net, s, allocated[network.key(s)], vpn_ready) for s in seen.services
+    )
 
 
 def _stranger(seen: model.Observed, service: types.VpnServiceContainer) -> model.Verdict | None:
@@ -194,6 +199,7 @@ def _told(
 
 def _service(
     seen: model.Observed,
+    net: types.NetworkStatus,
     service: types.VpnServiceContainer,
     allocated: ipaddress.IPv4Address | model.Verdict,
     vpn_ready: model.Verdict,
@@ -208,10 +214,17 @@ def _service(
     told = _told(seen, service)
     if isinstance(allocated, model.Verdict):
         return model.ServiceDecision(service, None, allocated, allocated, told=told)
+    if problem := build_service.refusal(service, allocated, net, seen.settings):
+        refused = model.Verdict(Status.FALSE, Reason.TEMPLATE_NOT_ALLOWED, problem)
+        return model.ServiceDecision(service, allocated, refused, refused, told=told)
     accepted = model.Verdict(Status.TRUE, Reason.ACCEPTED)
     pod = seen.service_pods.get(network.key(service))
     misplaced = readiness.is_misplaced(pod, seen.gateway_pod)
-    if misplaced:
+    if service.spec.suspend:
+        ready = readiness.suspended(pod)
+    elif network.key(service) in seen.refusals:
+        ready = readiness.refused(seen.refusals[network.key(service)])
+    elif misplaced:
         ready = readiness.wrong_node(seen.gateway_pod)
     else:
         ready = readiness.of_service(service, vpn_ready, told, pod)
@@ -232,9 +245,19 @@ def _requeue(seen: model.Observed, *, waits_for_pods: bool) -> float:
     due = [failure.retry_time for failure in failures if failure is not None]
     refreshes = (seen.server_list.refresh_time, seen.dedicated.refresh_time)
     due += [refresh for refresh in refreshes if refresh is not None]
-    waits = [(moment - seen.now).total_seconds() for moment in due]
+    seconds = [(moment - seen.now).total_seconds() for moment in due]
     longest = _PODS_SECONDS if waits_for_pods else RESYNC_SECONDS
-    return min([longest, *(wait for wait in waits if wait > 0)])
+    return min([longest, *(left for left in seconds if left > 0)])
+
+
+def _awaited(seen: model.Observed, services: Iterable[model.ServiceDecision]) -> bool:
+    """Tell whether a service is to have a pod and has none: nothing is heard of a refused one."""
+    return any(
+        decision.accepted.holds
+        and not decision.service.spec.suspend
+        and network.key(decision.service) not in seen.service_pods
+        for decision in services
+    )
 
 
 def _failure_of(account: model.Account | None) -> model.Failure | None:

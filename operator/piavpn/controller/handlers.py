@@ -93,6 +93,7 @@ def registry(loop: reconciler.Reconciler) -> kopf.OperatorRegistry:
             raise kopf.PermanentError("the reconcile loop is stuck")
         return True
 
+    _on_stateful_sets(registered, loop)
     return registered
 
 
@@ -109,6 +110,17 @@ def _on_namespaces(registered: kopf.OperatorRegistry, loop: reconciler.Reconcile
         known = json.dumps(dict(labels), sort_keys=True)
         if labels_of.told(name, known, gone=type == "DELETED") != known:
             loop.wake_all()
+
+
+def _on_stateful_sets(registered: kopf.OperatorRegistry, loop: reconciler.Reconciler) -> None:
+    """Heed what others do to them: `kubectl rollout restart`, an edit, a deletion."""
+    for label, id_ in ((names.LABEL_VPN, "service-set"), (names.LABEL_GATEWAY, "gateway-set")):
+
+        @kopf.on.event(
+            "apps", "v1", "statefulsets", labels={label: kopf.PRESENT}, registry=registered, id=id_
+        )
+        async def changed(labels: kopf.Labels, label: str = label, **_: Any) -> None:
+            loop.wake(labels[label])
 
 
 def settings() -> kopf.OperatorSettings:

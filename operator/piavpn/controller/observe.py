@@ -26,6 +26,7 @@ from piavpn.controller import (
     model,
     network,
     readiness,
+    refusals,
     serverlists,
     settings,
     siblings,
@@ -68,6 +69,10 @@ class Observer:
         services = self._services(name)
         pods, elsewhere = self._service_pods(name, services)
         objects = _Objects(self._cluster, name, services)
+        awaiting = {
+            key: objects.stateful_sets[key]
+            for key in objects.stateful_sets.keys() - pods.keys() - _suspended(services)
+        }
         seen = model.Observed(
             now=datetime.now(UTC),
             settings=self._settings,
@@ -83,7 +88,8 @@ class Observer:
             pods_elsewhere=elsewhere,
             foreign=objects.foreign,
             services_with_ports=objects.with_ports,
-            services_with_pods=objects.with_pods,
+            services_with_pods=frozenset(objects.stateful_sets),
+            refusals=refusals.of_pods(self._cluster, awaiting),
             port_forwarding=any(s.spec.receive_forwarded_port is not None for s in services),
         )
         if vpn is not None:
@@ -238,8 +244,8 @@ class _Objects:
     ) -> None:
         self._cluster = cluster
         self.foreign: dict[model.ServiceKey, str] = {}
-        there: dict[kube.Kind, set[model.ServiceKey]] = {kube.STATEFUL_SETS: set()}
-        there[kube.SERVICES] = set()
+        there: dict[kube.Kind, dict[model.ServiceKey, str]] = {kube.STATEFUL_SETS: {}}
+        there[kube.SERVICES] = {}
         for kind in (kube.STATEFUL_SETS, kube.SERVICES) if services else ():
             labelled = cluster.list(kind, labels=f"{names.LABEL_VPN}={vpn}")
             known = {(o["metadata"]["namespace"], o["metadata"]["name"]): o for o in labelled}
@@ -249,11 +255,16 @@ class _Objects:
                 if found is None:
                     continue
                 if _owned_by(found, service.uid):
-                    there[kind].add(key)
+                    there[kind][key] = found["metadata"]["uid"]
                 elif kind is kube.STATEFUL_SETS or service.spec.ports:
                     self.foreign[key] = f"a {kind.kind}"
         self.with_ports = frozenset(there[kube.SERVICES])
-        self.with_pods = frozenset(there[kube.STATEFUL_SETS])
+        self.stateful_sets = there[kube.STATEFUL_SETS]
+        """Their UIDs."""
+
+
+def _suspended(services: Iterable[types.VpnServiceContainer]) -> set[model.ServiceKey]:
+    return {network.key(service) for service in services if service.spec.suspend}
 
 
 def _ipv4(cidrs: Iterable[str]) -> tuple[ipaddress.IPv4Network, ...]:

@@ -121,6 +121,18 @@ def wrong_node(gateway_pod: model.Object | None) -> model.Verdict:
     return model.Verdict(Status.FALSE, Reason.WRONG_NODE, message)
 
 
+def suspended(pod: model.Object | None) -> model.Verdict:
+    """Return the verdict over an app that its user has stopped."""
+    state = "the app is stopped" if pod is None else "the app is being stopped"
+    message = f"{state}, and keeps data and address: set spec.suspend to false to start it"
+    return model.Verdict(Status.FALSE, Reason.SUSPENDED, message)
+
+
+def refused(message: str) -> model.Verdict:
+    """Return the verdict over an app of which the API server takes an object or no pod."""
+    return model.Verdict(Status.FALSE, Reason.REFUSED, message)
+
+
 def _node(pod: model.Object) -> str | None:
     """Return the node of a pod that stays; None for one that has none yet or is going."""
     if "deletionTimestamp" in pod["metadata"]:

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     NO_FREE_ADDRESS = "NoFreeAddress"
     NAME_TAKEN = "NameTaken"
     PORT_RECEIVER_TAKEN = "PortReceiverTaken"
+    TEMPLATE_NOT_ALLOWED = "TemplateNotAllowed"
     # PortPropagated; else what the node agent says of the hook
     NO_PORT = "NoPort"
     TELLING = "Telling"
@@ -58,5 +59,7 @@ class Reason(StrEnum):
     NOT_REPORTED = "NotReported"
     VPN_NOT_READY = "VpnNotReady"
     POD_NOT_READY = "PodNotReady"
+    REFUSED = "Refused"
+    SUSPENDED = "Suspended"
     NOT_CONFINED = "NotConfined"
     WRONG_NODE = "WrongNode"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -88,6 +89,7 @@ class Reconciler:
 
     def _pass(self, name: str) -> float | None:
         seen = self._observer.observe(name)
+        seen = dataclasses.replace(seen, refusals={**seen.refusals, **self._applier.refusals})
         decision = decide.decide(seen)
         if seen.vpn is not None and not seen.vpn.deleting:
             self._errands.start(seen.vpn, seen, decision.errands)
