@@ -227,6 +227,7 @@ def test_absent_fields_are_filled_in_with_the_documented_defaults() -> None:
     stored = tried(app(ports=ports, env=[{"name": "A"}]))["spec"]
     assert stored["ports"] == [{"name": "web", "port": 8080, "protocol": "TCP"}]
     assert stored["env"] == [{"name": "A", "value": ""}]
+    assert stored["suspend"] is False
 
 
 def test_a_subnet_in_use_is_kept_whatever_the_spec_is_changed_to() -> None:

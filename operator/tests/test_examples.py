@@ -36,9 +36,9 @@ def services(example: Path) -> list[types.VpnServiceContainer]:
     ]
 
 
-def test_there_is_an_example_of_one_app_one_of_two_and_one_of_a_forwarded_port() -> None:
+def test_there_are_examples_of_one_app_of_two_of_a_forwarded_port_and_of_all_an_app_needs() -> None:
     counted = {example.name: len(services(example)) for example in EXAMPLES}
-    assert counted == {"forwarded-port": 1, "single-app": 1, "two-apps": 2}
+    assert counted == {"forwarded-port": 1, "single-app": 1, "two-apps": 2, "whole-app": 1}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
