@@ -23,6 +23,7 @@ PIA_VPN = {
         "serverLocation": "swiss",
         "fallbackLocations": ["nl_amsterdam", "de-frankfurt"],
         "network": {"subnet": "10.200.0.0/24", "serviceIsolation": False},
+        "dns": {"upstreams": ["9.9.9.9"]},
         "endpoints": {
             "tokenURL": "https://198.18.0.2/token",
             "serverListURL": "https://198.18.0.2/servers",
@@ -121,6 +122,7 @@ def test_a_pia_vpn_is_read_field_by_field() -> None:
             ),
             server_location="swiss",
             fallback_locations=("nl_amsterdam", "de-frankfurt"),
+            dns=types.DnsSpec((ipaddress.IPv4Address("9.9.9.9"),)),
             network=types.NetworkSpec(IPv4Network("10.200.0.0/24"), service_isolation=False),
             endpoints=types.Endpoints(
                 token_url="https://198.18.0.2/token",
@@ -234,6 +236,7 @@ def test_a_spec_with_the_required_fields_alone_takes_the_defaults() -> None:
         "serverLocation": "auto",
         "fallbackLocations": [],
         "network": {"serviceIsolation": True},
+        "dns": {"upstreams": []},
         "endpoints": {
             "tokenURL": "https://www.privateinternetaccess.com/api/client/v2/token",
             "serverListURL": "https://serverlist.piaservers.net/vpninfo/servers/v6",

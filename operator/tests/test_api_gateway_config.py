@@ -54,6 +54,7 @@ def test_the_document_reads_as_a_person_would_write_it() -> None:
         "dedicatedIP": False,
         "graceSeconds": 1800,
         "returnSeconds": 600,
+        "dnsUpstreams": [],
         "statusURL": "https://198.18.0.2/status",
     }
 
@@ -80,7 +81,14 @@ def test_servers_stay_in_the_order_in_which_to_try_them() -> None:
 
 def test_a_document_of_before_renewals_still_reads_and_asks_for_none() -> None:
     document = json.loads(CONFIG.to_json())
-    for name in ("renewal", "graceSeconds", "dedicatedIP", "returnSeconds", "statusURL"):
+    for name in (
+        "renewal",
+        "graceSeconds",
+        "dedicatedIP",
+        "returnSeconds",
+        "statusURL",
+        "dnsUpstreams",
+    ):
         del document[name]
     read = gateway_config.GatewayConfig.from_json(json.dumps(document))
     assert read == dataclasses.replace(

@@ -181,6 +181,7 @@ def test_the_config_map_holds_all_that_the_gateway_is_told_and_no_secret() -> No
         "dedicatedIP": False,
         "graceSeconds": 3600,
         "returnSeconds": 1800,
+        "dnsUpstreams": [],
         "statusURL": "https://www.privateinternetaccess.com/api/client/status",
     }
 

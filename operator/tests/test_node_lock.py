@@ -120,6 +120,7 @@ table inet piavpn_lock {
     ip hdrlength > 5 counter name dropped_options drop
     ct direction reply ct mark & 0x1000 == 0x1000 accept
     ip daddr @cluster meta l4proto { tcp, udp } th dport 53 accept
+    ip daddr 169.254.20.10 meta l4proto { tcp, udp } th dport 53 accept
     ip daddr @cluster tcp dport { 443, 6443 } accept
     counter name dropped_cluster_link drop
   }
@@ -149,7 +150,7 @@ def test_a_gateway_has_no_default_route() -> None:
     destinations = [
         route.destination for route in lock.routes(GATEWAY, LINK) if route.table != 4096
     ]
-    assert destinations == [IPv4Network("10.96.0.0/12"), IPv4Network("10.244.0.0/16")]
+    assert destinations == [*CLUSTER, IPv4Network("169.254.20.10/32")]
 
 
 def test_a_cluster_link_without_next_hop_is_routed_to_directly() -> None:
@@ -158,6 +159,7 @@ def test_a_cluster_link_without_next_hop_is_routed_to_directly() -> None:
         Route(dev="eth0", table=4096),
         Route(IPv4Network("10.96.0.0/12"), dev="eth0"),
         Route(IPv4Network("10.244.0.0/16"), dev="eth0"),
+        Route(IPv4Network("169.254.20.10/32"), dev="eth0"),
     )
 
 

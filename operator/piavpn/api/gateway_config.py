@@ -74,6 +74,8 @@ class GatewayConfig:
     """Whom to ask, through the tunnel, under which address the Internet sees it."""
     public_ca_bundle: str | None = codec.field("publicCABundle", default=None)
     """What vouches for `status_url`, in PEM; absent: the public authorities."""
+    dns_upstreams: tuple[ipaddress.IPv4Address, ...] = ()
+    """Resolvers to ask through the tunnel; none: those of the session."""
     port_forwarding: PortForwarding | None = None
     """None while no app receives a port: then PIA is asked for none."""
     port_check_url: str | None = codec.field("portCheckURL", default=None)

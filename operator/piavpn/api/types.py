@@ -96,6 +96,14 @@ class RenewalSpec:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class DnsSpec:
+    """Who answers the apps' questions for names of the Internet."""
+
+    upstreams: tuple[ipaddress.IPv4Address, ...] = ()
+    """Asked through the tunnel; none: the resolvers that the session's server names."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PiaVpnSpec:
     """What the user wants of a tunnel."""
 
@@ -103,6 +111,7 @@ class PiaVpnSpec:
     server_location: str = AUTO_LOCATION
     fallback_locations: tuple[str, ...] = ()
     network: NetworkSpec = NetworkSpec()
+    dns: DnsSpec = DnsSpec()
     endpoints: Endpoints = Endpoints()
     renewal: RenewalSpec = RenewalSpec()
     dedicated_ip_secret_ref: DedicatedIpSecretRef | None = None

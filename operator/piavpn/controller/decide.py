@@ -137,6 +137,7 @@ def _gateway(
         status_url=vpn.spec.endpoints.status_url,
         port_check_url=vpn.spec.endpoints.port_check_url,
         public_ca_bundle=vpn.spec.endpoints.public_ca_bundle,
+        dns_upstreams=vpn.spec.dns.upstreams,
         port_forwarding=receiver.forwarding(holder),
     )
 

@@ -118,6 +118,7 @@ class Gateway:
         around = self._observer.look()
         if around.config is not None and not around.missing:
             self._start_resolver(around.config)
+            self._ways.ask(around.config.dns_upstreams)
         self._collect(around)
         step = decide.next_step(around, self._memory, time.monotonic())
         if report := status.of_step(step, self._memory, around.config):

@@ -17,7 +17,7 @@ from piavpn.gateway.slots import HAIRPIN_MARK, MARK_MASK, SLOTS, Slot
 
 TABLE = "inet piavpn"
 Resolvers = Mapping[Slot, Sequence[ipaddress.IPv4Address]]
-"""The resolvers of each slot's session: at least one for a slot that has one."""
+"""Whom to ask by each slot: at least one for a slot that has a session."""
 
 
 def ruleset(current: Slot, resolvers: Resolvers) -> str:

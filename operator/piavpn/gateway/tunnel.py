@@ -70,6 +70,7 @@ class Ways:
         self._lock = threading.Lock()
         self._open: dict[Slot, Session] = {}
         self._current = SLOTS[0]
+        self._upstreams: tuple[ipaddress.IPv4Address, ...] = ()
 
     def prepare(self, kept: Kept) -> None:
         """Set rules and backstops, which hold without a session, and keep the ways of living ones.
@@ -89,6 +90,20 @@ class Ways:
             for slot in SLOTS:
                 if slot not in self._open:
                     _empty(slot)
+
+    def ask(self, upstreams: tuple[ipaddress.IPv4Address, ...]) -> None:
+        """Have these resolvers asked instead of the sessions' own, through the tunnel as those.
+
+        Args:
+            upstreams: none for the sessions' own.
+
+        Raises:
+            NftError: nft does not work here at all.
+        """
+        with self._lock:
+            if upstreams != self._upstreams:
+                self._upstreams = upstreams
+                self._select()
 
     def open(self, session: Session, private_key: str) -> None:
         """Put the session on its slot, which then carries it alone.
@@ -141,7 +156,9 @@ class Ways:
         nft.load(rules.selection(self._current, self._resolvers()))
 
     def _resolvers(self) -> rules.Resolvers:
-        return {slot: session.dns_servers for slot, session in self._open.items()}
+        return {
+            slot: self._upstreams or session.dns_servers for slot, session in self._open.items()
+        }
 
 
 def _peer(session: Session) -> wg.Peer:

@@ -26,6 +26,9 @@ PROBES = "probe_"
 """What the names of counters of tests begin with; all others' begin with `DROPPED`."""
 DROPPED = "dropped_"
 
+NODE_LOCAL_DNS = ipaddress.IPv4Network("169.254.20.10/32")
+"""Where NodeLocal DNSCache answers on each node that has it: there it is pods' name server."""
+
 _REPLY_RULES = (50, 51)
 
 
@@ -61,7 +64,8 @@ def routes(plan: PodPlan, link: ClusterLink) -> tuple[Route, ...]:
     reply = Route(table=REPLY_TABLE, **by_cluster)  # type: ignore[arg-type]
     cluster = [Route(cidr, **by_cluster) for cidr in plan.cluster]  # type: ignore[arg-type]
     if plan.role is Role.GATEWAY:
-        return (reply, *cluster)
+        cache = Route(NODE_LOCAL_DNS, **by_cluster)  # type: ignore[arg-type]
+        return (reply, *cluster, cache)
     return (reply, *cluster, Route(via=plan.network.gateway, dev=names.POD_LINK))
 
 
@@ -77,7 +81,11 @@ def rules(link: ClusterLink) -> tuple[Rule, ...]:
 def ruleset(plan: PodPlan, link: ClusterLink) -> str:
     """Return the packet filter as text for nft; it replaces the table in one transaction."""
     if plan.role is Role.GATEWAY:
-        return _GATEWAY.format(subnet=plan.network.subnet, cluster=_elements(plan.cluster))
+        return _GATEWAY.format(
+            subnet=plan.network.subnet,
+            cluster=_elements(plan.cluster),
+            cache=NODE_LOCAL_DNS.network_address,
+        )
     return _SERVICE.format(
         address=plan.address, cluster_address=link.address, cluster=_elements(plan.cluster)
     )
@@ -154,8 +162,9 @@ dnat ip to {address}
 # which for a LAN client is vpn0's: no reply to connection tracking, and lost. Sent to that address
 # in the first place, it is a reply.
 
-# A gateway begins connections to two peers in the cluster alone: to cluster DNS, which it asks for
-# names of the cluster, and to the API server, at the ports that its Service and its process have.
+# A gateway begins connections to two peers in the cluster alone: to cluster DNS or the node's cache
+# of it, which it asks for names of the cluster, and to the API server, at the ports that its
+# Service and its process have.
 _GATEWAY = """\
 table inet piavpn_lock
 delete table inet piavpn_lock
@@ -196,6 +205,7 @@ table inet piavpn_lock {{
     ip hdrlength > 5 counter name dropped_options drop
     ct direction reply ct mark & 0x1000 == 0x1000 accept
     ip daddr @cluster meta l4proto {{ tcp, udp }} th dport 53 accept
+    ip daddr {cache} meta l4proto {{ tcp, udp }} th dport 53 accept
     ip daddr @cluster tcp dport {{ 443, 6443 }} accept
     counter name dropped_cluster_link drop
   }}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ import pytest
 from fakepia_world import FakePia
 from gateway_world import ZURICH401, ZURICH402, World
 from namespaces import Namespace
+
+from fakepia.world import FILTERING_RESOLVER, WHOAMI
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +219,30 @@ def test_a_restarted_gateway_registers_anew_when_its_session_died(world: World) 
             world.wait_until_up()
             assert world.exit_address() == "198.18.11.1"
     assert len(world.pia.control.state().servers["zurich401"].add_key_calls) == 2
+
+
+def test_upstreams_of_ones_own_are_asked_through_the_tunnel_alone_from_the_change_on(
+    world: World,
+) -> None:
+    fresh = itertools.count()
+
+    def advertiser() -> str | None:
+        return world.resolve(f"{next(fresh)}.ads.test")  # never the same: nothing is cached
+
+    world.tell(ZURICH401)
+    world.give_token()
+    before = world.pia.control.mark_leaks()
+    with world.api(), world.gateway():
+        world.wait_until_up()
+        assert advertiser() == "NXDOMAIN"
+        world.tell(ZURICH401, dns_upstreams=(FILTERING_RESOLVER,))
+        namespaces.eventually(lambda: advertiser() == "0.0.0.0", what="the filter")
+        world.tell(ZURICH401, dns_upstreams=(WHOAMI,))
+        namespaces.eventually(lambda: advertiser() == "NXDOMAIN", what="no filter")
+        assert world.resolve("whoami.test") == "198.18.11.1"
+        world.pia.control.fail({"server": {"zurich401": "dead"}})
+        namespaces.eventually(lambda: advertiser() in {None, "REFUSED"}, what="no answer")
+    assert world.pia.control.leaks(before).packets == 0
 
 
 def test_a_resolver_that_ends_is_started_again(world: World) -> None:

@@ -15,6 +15,7 @@ from piavpn.node.attach import Done
 
 CLUSTER_SERVICE = "10.96.0.10"
 OTHER_POD = "10.244.0.77"
+CACHE = "169.254.20.10"
 
 # On the node's end of the gateway's link.
 DETECTOR = """
@@ -24,7 +25,8 @@ table netdev detector {{
   counter rest {{ }}
   chain seen {{
     type filter hook ingress device "{link}" priority -500; policy accept;
-    ip daddr 10.96.0.0/12 meta l4proto {{ tcp, udp }} th dport 53 counter name dns accept
+    ip daddr {{ 10.96.0.0/12, 169.254.20.10 }} meta l4proto {{ tcp, udp }} th dport 53 \
+counter name dns accept
     ip daddr 10.96.0.0/12 tcp dport 443 counter name api accept
     meta l4proto {{ tcp, udp }} counter name rest
   }}
@@ -32,10 +34,12 @@ table netdev detector {{
 """
 ATTEMPTS = (
     (socket.SOCK_DGRAM, CLUSTER_SERVICE, 53),
+    (socket.SOCK_DGRAM, CACHE, 53),
     (socket.SOCK_STREAM, CLUSTER_SERVICE, 443),
     (socket.SOCK_STREAM, CLUSTER_SERVICE, 80),
     (socket.SOCK_DGRAM, OTHER_POD, 9),
     (socket.SOCK_STREAM, OTHER_POD, 8080),
+    (socket.SOCK_STREAM, CACHE, 8080),
 )
 
 
@@ -70,7 +74,7 @@ def attempted(world: World, gateway: TestPod) -> dict[str, int]:
 def test_a_gateway_begins_connections_to_cluster_dns_and_the_api_server_alone(
     world: World, gateway: TestPod
 ) -> None:
-    assert attempted(world, gateway) == {"dns": 1, "api": 1, "rest": 0}
+    assert attempted(world, gateway) == {"dns": 2, "api": 1, "rest": 0}
     # The control: the same attempts, seen by the same detector, where the lock is not.
     gateway.run("nft delete table inet piavpn_lock")
-    assert attempted(world, gateway) == {"dns": 1, "api": 1, "rest": 3}
+    assert attempted(world, gateway) == {"dns": 2, "api": 1, "rest": 4}
