@@ -24,6 +24,7 @@ PIA_VPN = {
         "fallbackLocations": ["nl_amsterdam", "de-frankfurt"],
         "network": {"subnet": "10.200.0.0/24", "serviceIsolation": False},
         "dns": {"upstreams": ["9.9.9.9"]},
+        "bypassCIDRs": ["192.168.1.0/24"],
         "endpoints": {
             "tokenURL": "https://198.18.0.2/token",
             "serverListURL": "https://198.18.0.2/servers",
@@ -106,6 +107,7 @@ VPN_SERVICE_CONTAINER = {
         "podLabels": {"team": "home"},
         "template": {"spec": {"terminationGracePeriodSeconds": 60}},
         "suspend": True,
+        "bypassCIDRs": ["192.168.7.9/32"],
     },
     "status": {"observedGeneration": 1, "address": "10.200.0.10", "conditions": []},
 }
@@ -123,6 +125,7 @@ def test_a_pia_vpn_is_read_field_by_field() -> None:
             server_location="swiss",
             fallback_locations=("nl_amsterdam", "de-frankfurt"),
             dns=types.DnsSpec((ipaddress.IPv4Address("9.9.9.9"),)),
+            bypass_cidrs=(ipaddress.IPv4Network("192.168.1.0/24"),),
             network=types.NetworkSpec(IPv4Network("10.200.0.0/24"), service_isolation=False),
             endpoints=types.Endpoints(
                 token_url="https://198.18.0.2/token",
@@ -205,6 +208,7 @@ def test_a_vpn_service_container_is_read_field_by_field() -> None:
             pod_labels={"team": "home"},
             template=pods.Template(spec={"terminationGracePeriodSeconds": 60}),
             suspend=True,
+            bypass_cidrs=(ipaddress.IPv4Network("192.168.7.9/32"),),
         ),
         status=types.VpnServiceContainerStatus(
             observed_generation=1, address=IPv4Address("10.200.0.10")
@@ -246,6 +250,7 @@ def test_a_spec_with_the_required_fields_alone_takes_the_defaults() -> None:
         },
         "renewal": {"interval": "720h", "gracePeriod": "1h"},
         "returnAfter": "30m",
+        "bypassCIDRs": [],
     }
 
 

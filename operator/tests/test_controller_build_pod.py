@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from typing import Any
 
 import pytest
@@ -269,6 +270,7 @@ REPLACES: dict[str, Any] = {
     "vpn_ref": types.VpnRef("downloads"),
 }
 LEAVES: dict[str, Any] = {
+    "bypass_cidrs": (ipaddress.IPv4Network("192.168.7.0/24"),),
     "ip": IP("10.100.0.10"),  # the address that it has
     "service": pods.ServiceOptions(type=pods.ServiceType.NODE_PORT),
     "suspend": True,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from controller_samples import CLUSTER_CIDRS, IP, service
+import dataclasses
+
+from controller_samples import CLUSTER_CIDRS, IP, NET, service
 
 from piavpn.controller import build_policy
 
@@ -56,3 +58,16 @@ def test_an_app_may_reach_the_cluster_and_its_nodes_but_no_resolver() -> None:
             ],
         },
     }
+
+
+def test_an_app_may_reach_what_bypasses_the_tunnel() -> None:
+    app = service()
+    own = dataclasses.replace(app.spec, bypass_cidrs=(NET("192.168.7.9/32"),))
+    policy = build_policy.network_policy(
+        dataclasses.replace(app, spec=own), CLUSTER_CIDRS, (), (NET("192.168.1.0/24"),)
+    )
+    (rule,) = policy["spec"]["egress"]
+    assert rule["to"][-2:] == [
+        {"ipBlock": {"cidr": "192.168.1.0/24"}},
+        {"ipBlock": {"cidr": "192.168.7.9/32"}},
+    ]

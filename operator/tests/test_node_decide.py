@@ -376,3 +376,19 @@ def test_a_route_to_the_cluster_links_next_hop_that_was_there_before_is_no_damag
 def test_an_outdated_lock_is_no_damage_but_is_replaced() -> None:
     assert decide.damage(VERIFIED, SETTLED) == ()
     assert decide.steps(PLAN, LINK, SETTLED, "of a new version") == (Step.LOCK,)
+
+
+def test_an_app_bypasses_the_tunnel_to_what_it_or_its_vpn_names_but_never_the_bridge_s() -> None:
+    bypass = {
+        Owner("home"): (IPv4Network("192.168.1.0/24"), IPv4Network("10.100.0.128/25")),
+        APP.owner: (IPv4Network("192.168.0.0/24"), IPv4Network("192.168.7.9/32")),
+        Owner("app", "work"): (IPv4Network("172.16.0.0/16"),),
+        Owner("work"): (IPv4Network("172.17.0.0/16"),),
+    }
+    pods = decide.node_plan(dataclasses.replace(SNAPSHOT, bypass=bypass), 1380).pods
+    app, gateway = pods["a"], pods["g"]
+    assert isinstance(app, PodPlan)
+    assert isinstance(gateway, PodPlan)
+    assert app.bypass == (IPv4Network("192.168.0.0/23"), IPv4Network("192.168.7.9/32"))
+    assert app.direct == (*CLUSTER, *app.bypass)
+    assert gateway.bypass == ()

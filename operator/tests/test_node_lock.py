@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -182,3 +183,14 @@ def test_no_pod_filters_by_reverse_path_or_has_ipv6_on_its_links(role: Role) -> 
 def test_the_gateway_alone_forwards() -> None:
     assert lock.sysctls(Role.GATEWAY)["net/ipv4/ip_forward"] == "1"
     assert "net/ipv4/ip_forward" not in lock.sysctls(Role.SERVICE)
+
+
+def test_what_bypasses_the_tunnel_is_let_out_and_routed_as_the_cluster_is() -> None:
+    lan = IPv4Network("192.168.1.0/24")
+    plan = dataclasses.replace(SERVICE, bypass=(lan,))
+    wider = "elements = { 10.96.0.0/12, 10.244.0.0/16, 192.168.1.0/24 }"
+    assert lock.ruleset(plan, LINK) == SERVICE_RULES.replace(
+        "elements = { 10.96.0.0/12, 10.244.0.0/16 }", wider
+    )
+    way = Route(lan, via=IPv4Address("10.244.0.1"), dev="eth0", onlink=True)
+    assert set(lock.routes(plan, LINK)) - set(lock.routes(SERVICE, LINK)) == {way}

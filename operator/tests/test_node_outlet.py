@@ -11,7 +11,8 @@ INSIDE = Inside(
     cluster=(IPv4Network("10.96.0.0/12"), IPv4Network("10.244.0.0/16")),
     nodes=(IPv4Address("192.168.1.4"),),
 )
-OUTLETS = [Outlet("veth6", None), Outlet("veth5", IPv4Address("10.244.0.5"))]
+LAN = (IPv4Network("192.168.1.0/24"), IPv4Network("192.168.7.9/32"))
+OUTLETS = [Outlet("veth6", None), Outlet("veth5", IPv4Address("10.244.0.5"), LAN)]
 
 
 def test_a_pod_sends_in_its_own_name_and_no_questions_and_nothing_to_the_outside() -> None:
@@ -44,12 +45,15 @@ table inet piavpn_outlets {
   set pods { type ipv4_addr; elements = { 10.244.0.5 }; }
   set cluster { type ipv4_addr; flags interval; elements = { 10.96.0.0/12, 10.244.0.0/16 }; }
   set nodes { type ipv4_addr; elements = { 192.168.1.4 }; }
+  set bypass { type ipv4_addr . ipv4_addr; flags interval; elements = { \
+10.244.0.5 . 192.168.1.0/24, 10.244.0.5 . 192.168.7.9/32 }; }
   counter probe_outside { }
   counter dropped_outside { }
   chain forwarded {
     type filter hook forward priority filter; policy accept;
     ip saddr != @pods accept
     ip daddr @cluster accept
+    ip saddr . ip daddr @bypass accept
     ct direction reply accept
     ct original ip daddr @cluster ip daddr @nodes accept
     ip saddr @pods ip daddr 192.0.2.0/24 counter name probe_outside drop
@@ -68,7 +72,12 @@ def test_the_order_in_which_links_come_does_not_matter() -> None:
     ("alias", "read"),
     [
         ("piavpn.dev/cluster-link/10.244.0.5", Outlet("veth5", IPv4Address("10.244.0.5"))),
+        (
+            "piavpn.dev/cluster-link/10.244.0.5+192.168.1.0/24+192.168.7.9/32",
+            Outlet("veth5", IPv4Address("10.244.0.5"), LAN),
+        ),
         ("piavpn.dev/cluster-link/nonsense", Outlet("veth5", None)),
+        ("piavpn.dev/cluster-link/10.244.0.5+nonsense", Outlet("veth5", None)),
         ("piavpn.dev/cut-off", Outlet("veth5", None)),
         ("piavpn.dev/service/10.100.0.10", None),
         ("", None),
@@ -81,3 +90,8 @@ def test_a_links_alias_says_what_it_is(alias: str, read: Outlet | None) -> None:
 def test_an_alias_is_read_as_it_was_given() -> None:
     address = IPv4Address("10.244.0.5")
     assert outlet.read("veth5", outlet.alias(address)) == Outlet("veth5", address)
+
+
+def test_the_longest_alias_that_the_crds_allow_is_one_that_the_kernel_takes() -> None:
+    most = [IPv4Network(f"192.168.{100 + i}.128/25") for i in range(8)]
+    assert len(outlet.alias(IPv4Address("192.168.100.100"), most)) <= 255

@@ -175,6 +175,20 @@ def test_a_service_has_the_address_of_its_status() -> None:
     assert seen.snapshot().services == {Owner("app", "media"): IPv4Address("10.100.0.10")}
 
 
+def test_what_bypasses_the_tunnel_is_known_by_who_names_it() -> None:
+    seen = view.View(node="n1", namespace="piavpn-system")
+    vpn = {"credentialsSecretRef": {"name": "pia"}, "bypassCIDRs": ["192.168.1.0/24"]}
+    app = {"vpnRef": {"name": "home"}, "image": "web", "bypassCIDRs": ["192.168.7.9/32"]}
+    made = {"creationTimestamp": "2026-11-23T10:00:00Z"}
+    seen.vpns.take("ADDED", {"metadata": {"uid": "v1", "name": "home"}, "spec": vpn})
+    metadata = {"uid": "s1", "name": "app", "namespace": "media"} | made
+    seen.services.take("ADDED", {"metadata": metadata, "spec": app})
+    assert seen.snapshot().bypass == {
+        Owner("home"): (IPv4Network("192.168.1.0/24"),),
+        Owner("app", "media"): (IPv4Network("192.168.7.9/32"),),
+    }
+
+
 def test_an_object_that_cannot_be_read_is_left_out_and_comes_back_when_it_can() -> None:
     bell = threading.Event()
     shelf = view.Shelf(view.read_service_cidrs, bell)

@@ -118,6 +118,8 @@ class PiaVpnSpec:
     return_after: timedelta = timedelta(minutes=30)
     allowed_namespaces: selectors.LabelSelector | None = None
     """Whose apps may use the tunnel; None for all."""
+    bypass_cidrs: tuple[ipaddress.IPv4Network, ...] = codec.field("bypassCIDRs", default=())
+    """What all of its apps reach past the tunnel."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -305,6 +307,8 @@ class VpnServiceContainerSpec:
     receive_forwarded_port: ReceiveForwardedPort | None = None
     on_port_forwarded: OnPortForwarded | None = None
     on_exit_address_changed: OnExitAddressChanged | None = None
+    bypass_cidrs: tuple[ipaddress.IPv4Network, ...] = codec.field("bypassCIDRs", default=())
+    """What the app reaches past the tunnel, beside what all apps of its PiaVpn do."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -89,7 +89,10 @@ class Applier:
                 self._refusals[network.key(service)] = str(error)
             raise
         # Last: nothing waits for it, and no app is the worse where it is refused.
-        policy = build_policy.network_policy(service, seen.cluster_cidrs, seen.node_addresses)
+        bypass = seen.vpn.spec.bypass_cidrs if seen.vpn is not None else ()
+        policy = build_policy.network_policy(
+            service, seen.cluster_cidrs, seen.node_addresses, bypass
+        )
         self._cluster.apply(kube.NETWORK_POLICIES, policy, manager=names.MANAGER_OPERATOR)
 
     def _app(

@@ -12,7 +12,7 @@ from piavpn.controller import build_hooks, build_mounts, model, settings, templa
 
 _OF_THE_POD = ("fsGroup", "fsGroupChangePolicy", "supplementalGroups")
 """What of `securityContext` a pod has, and not a container."""
-_ACTS_AT_ONCE = ("service", "suspend", "ip")
+_ACTS_AT_ONCE = ("bypassCIDRs", "service", "suspend", "ip")
 """Fields of `spec` that no pod is replaced for: the address stands for `ip`."""
 
 

@@ -24,6 +24,7 @@ def network_policy(
     service: types.VpnServiceContainer,
     cluster: Iterable[ipaddress.IPv4Network],
     nodes: Iterable[ipaddress.IPv4Address],
+    bypass: Iterable[ipaddress.IPv4Network] = (),
 ) -> model.Object:
     """Return the app's NetworkPolicy.
 
@@ -33,9 +34,12 @@ def network_policy(
         nodes: the nodes' own addresses. All of them: plugins look at a packet after its Service's
             address was translated, and any node may be what a Service leads to, as the API server
             or a pod on the node's network. Their number is the cluster's nodes' at most.
+        bypass: what all apps of the PiaVpn reach past the tunnel.
     """
     own = ipaddress.collapse_addresses(map(ipaddress.IPv4Network, nodes))
-    blocks = [{"ipBlock": {"cidr": str(network)}} for network in (*sorted(cluster), *own)]
+    past = ipaddress.collapse_addresses((*bypass, *service.spec.bypass_cidrs))
+    networks = (*sorted(cluster), *own, *past)
+    blocks = [{"ipBlock": {"cidr": str(network)}} for network in networks]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

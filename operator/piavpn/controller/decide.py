@@ -108,9 +108,17 @@ def _accepted(seen: model.Observed, chosen: object) -> model.Verdict:
     if isinstance(seen.dedicated_token, model.CredentialsProblem):
         problem = seen.dedicated_token
         return model.Verdict(Status.FALSE, problem.reason, problem.message)
-    if seen.vpn is not None and (wrong := renewal.problem(seen.vpn.spec.renewal)):
+    if seen.vpn is not None and (wrong := _unusable(seen.vpn.spec, chosen)):
         return wrong
     return model.Verdict(Status.TRUE, Reason.ACCEPTED)
+
+
+def _unusable(spec: types.PiaVpnSpec, subnet: object) -> model.Verdict | None:
+    if isinstance(subnet, ipaddress.IPv4Network) and (
+        overlaps := network.bypass_problem(spec.bypass_cidrs, subnet)
+    ):
+        return overlaps
+    return renewal.problem(spec.renewal)
 
 
 def _gateway(
@@ -162,9 +170,15 @@ def _services(
         message = f"PiaVpn {seen.name} is not accepted: {vpn_accepted.message}"
         waiting = model.Verdict(Status.FALSE, Reason.VPN_NOT_ACCEPTED, message)
         return _refused(seen, waiting)
-    strangers = {network.key(s): refusal for s in seen.services if (refusal := _stranger(seen, s))}
-    allowed = [s for s in seen.services if network.key(s) not in strangers]
-    allocated = network.allocate(net, allowed, _held_by_pods(seen)) | strangers
+    refused = {
+        network.key(s): refusal
+        for s in seen.services
+        if (
+            refusal := _stranger(seen, s) or network.bypass_problem(s.spec.bypass_cidrs, net.subnet)
+        )
+    }
+    allowed = [s for s in seen.services if network.key(s) not in refused]
+    allocated = network.allocate(net, allowed, _held_by_pods(seen)) | refused
     return tuple(
         _service(seen, net, s, allocated[network.key(s)], vpn_ready) for s in seen.services
     )

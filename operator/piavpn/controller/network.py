@@ -52,7 +52,7 @@ def choose_subnet(
         }
     wanted = vpn.spec.network.subnet
     if wanted is None and held is None:
-        return _first_free(taken.values())
+        return _first_free((*taken.values(), *vpn.spec.bypass_cidrs))
     subnet = wanted or held
     assert subnet is not None  # noqa: S101 - one of them is set here
     for whose, cidr in taken.items():
@@ -61,6 +61,20 @@ def choose_subnet(
                 Reason.SUBNET_OVERLAPS, f"subnet {subnet} overlaps {whose}: {_other_subnet(held)}"
             )
     return subnet
+
+
+def bypass_problem(
+    bypass: Iterable[ipaddress.IPv4Network], subnet: ipaddress.IPv4Network
+) -> model.Verdict | None:
+    """Return why what shall go past the tunnel cannot; None where all of it can."""
+    for network in bypass:
+        if network.overlaps(subnet):
+            return _refused(
+                Reason.BYPASS_OVERLAPS,
+                f"{network} of spec.bypassCIDRs overlaps the VPN's own network {subnet}: take it "
+                "out, or name the parts that do not",
+            )
+    return None
 
 
 def _other_subnet(held: ipaddress.IPv4Network | None) -> str:

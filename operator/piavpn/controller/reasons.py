@@ -19,6 +19,7 @@ class Reason(StrEnum):
     NO_FREE_SUBNET = "NoFreeSubnet"
     DEDICATED_IP_TOKEN_NOT_FOUND = "DedicatedIPTokenNotFound"  # noqa: S105 - no secret
     UNKNOWN_TIME_ZONE = "UnknownTimeZone"
+    BYPASS_OVERLAPS = "BypassOverlaps"  # of both kinds
     # Accepted, of a VpnServiceContainer
     VPN_NOT_FOUND = "VpnNotFound"
     VPN_NOT_ACCEPTED = "VpnNotAccepted"

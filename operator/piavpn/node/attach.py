@@ -179,7 +179,7 @@ class Attacher:
             case Step.OUTLET:
                 end = podnet.observe(fd, plan.role).outlet
                 if end is not None:
-                    self._outlets.assign(end, outlet.alias(link.address))
+                    self._outlets.assign(end, outlet.alias(link.address, plan.bypass))
             case Step.DETACH:
                 cni.delete_bridge(_attachment(plan, seen, fd))
             case Step.ATTACH:
@@ -210,7 +210,7 @@ def _route(plan: PodPlan, link: ClusterLink) -> None:
     # Ours first: they may replace the way out, and the way out holds the next hop until then.
     routes.apply(lock.routes(plan, link), lock.rules(link), owner=routing.Owner.NODE_AGENT)
     other_routes, other_rules = routes.others(*podnet.owners(plan.role))
-    routes.remove(ways_out.routes(other_routes, plan.cluster))
+    routes.remove(ways_out.routes(other_routes, plan.direct))
     routes.remove_rules(ways_out.rules(other_rules))
 
 

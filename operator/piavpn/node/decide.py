@@ -38,6 +38,10 @@ class Snapshot:
     """The VpnServiceContainers, each with the address that the operator gave it."""
     nodes: tuple[ipaddress.IPv4Address, ...] = ()
     """The nodes' own addresses."""
+    bypass: Mapping[Owner, tuple[ipaddress.IPv4Network, ...]] = dataclasses.field(
+        default_factory=dict
+    )
+    """What a VpnServiceContainer's app, or all apps of a PiaVpn, reach past the tunnel."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ def steps(plan: PodPlan, link: ClusterLink, state: PodState, intact_lock: str) -
     if (
         state.outlet
         and plan.role is Role.SERVICE
-        and state.outlet.alias != outlet.alias(link.address)
+        and state.outlet.alias != outlet.alias(link.address, plan.bypass)
     ):
         todo.append(Step.OUTLET)
     attached = _is_attached(plan, state.bridge_link)
@@ -134,7 +138,7 @@ def steps(plan: PodPlan, link: ClusterLink, state: PodState, intact_lock: str) -
         todo.append(Step.ISOLATION)
     routes_right = state.routes == frozenset(lock.routes(plan, link))
     rules_right = state.rules == frozenset(lock.rules(link))
-    out = ways_out.routes(state.other_routes, plan.cluster), ways_out.rules(state.other_rules)
+    out = ways_out.routes(state.other_routes, plan.direct), ways_out.rules(state.other_rules)
     # Routes over a link go with it.
     if not (attached and routes_right and rules_right) or any(out):
         todo.append(Step.ROUTES)
@@ -158,11 +162,11 @@ def damage(verified: Verified, state: PodState) -> tuple[str, ...]:
         gone = state.bridge_link is None
         found.append(f"the link to the bridge {'is gone' if gone else 'was changed'}")
     elif Step.ROUTES in differs:
-        added = ways_out.in_words(state.other_routes, state.other_rules, plan.cluster)
+        added = ways_out.in_words(state.other_routes, state.other_rules, plan.direct)
         found += added or ["routes or routing rules were changed"]
     else:
         fresh = state.other_routes - verified.other_routes
-        found += ways_out.direct_in_words(fresh, plan.cluster)
+        found += ways_out.direct_in_words(fresh, plan.direct)
     return tuple(found)
 
 
@@ -211,7 +215,23 @@ def _pod_plan(
         return _not_allowed(
             f"spec.dnsPolicy and spec.dnsConfig must name {network.gateway}, the gateway, alone"
         )
-    return PodPlan(role=pod.role, network=network, address=address, cluster=snapshot.cluster)
+    return PodPlan(
+        role=pod.role,
+        network=network,
+        address=address,
+        cluster=snapshot.cluster,
+        bypass=_bypass(pod, network, snapshot) if pod.role is Role.SERVICE else (),
+    )
+
+
+def _bypass(pod: Pod, network: Network, snapshot: Snapshot) -> tuple[ipaddress.IPv4Network, ...]:
+    """Return what the app may reach past the tunnel; what is the bridge's stays on the bridge.
+
+    The operator refuses what overlaps the bridge's network, and a living pod does not wait for it.
+    """
+    wanted = (*snapshot.bypass.get(Owner(pod.vpn), ()), *snapshot.bypass.get(pod.owner, ()))
+    found = (one for one in wanted if not one.overlaps(network.subnet))
+    return tuple(ipaddress.collapse_addresses(found))
 
 
 def _not_allowed(why: str) -> Problem:

@@ -238,7 +238,7 @@ def _test(seen: sandbox.Sandbox, plan: PodPlan, link: ClusterLink) -> Verdict | 
     now = time.time()
     try:
         with sandbox.pinned(seen) as fd:
-            outcome = leaktest.judge(leakprobe.run(fd, plan.cluster))
+            outcome = leaktest.judge(leakprobe.run(fd, plan.direct))
             raw = None if outcome.leaks else _raw_frames_stopped(fd, link)
     except sandbox.SandboxGoneError:
         return None

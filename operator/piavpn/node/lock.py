@@ -62,7 +62,7 @@ def routes(plan: PodPlan, link: ClusterLink) -> tuple[Route, ...]:
     onlink = link.next_hop is not None
     by_cluster = {"via": link.next_hop, "dev": names.CLUSTER_LINK, "onlink": onlink}
     reply = Route(table=REPLY_TABLE, **by_cluster)  # type: ignore[arg-type]
-    cluster = [Route(cidr, **by_cluster) for cidr in plan.cluster]  # type: ignore[arg-type]
+    cluster = [Route(cidr, **by_cluster) for cidr in plan.direct]  # type: ignore[arg-type]
     if plan.role is Role.GATEWAY:
         cache = Route(NODE_LOCAL_DNS, **by_cluster)  # type: ignore[arg-type]
         return (reply, *cluster, cache)
@@ -87,7 +87,7 @@ def ruleset(plan: PodPlan, link: ClusterLink) -> str:
             cache=NODE_LOCAL_DNS.network_address,
         )
     return _SERVICE.format(
-        address=plan.address, cluster_address=link.address, cluster=_elements(plan.cluster)
+        address=plan.address, cluster_address=link.address, cluster=_elements(plan.direct)
     )
 
 
@@ -95,6 +95,8 @@ def _elements(cidrs: Iterable[ipaddress.IPv4Network]) -> str:
     return ", ".join(str(cidr) for cidr in cidrs)
 
 
+# The set `cluster` also holds what the app's owner lets it reach past the tunnel, but for DNS.
+#
 # What gate and leak test send to prove the lock has counters of its own, so that it hides no real
 # drop. It goes to documentation addresses of RFC 5737 and RFC 3849, so that it betrays nothing,
 # and into no tunnel; where it goes to the cluster it is told by its mark. No rule but the counters'

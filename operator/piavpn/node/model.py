@@ -90,7 +90,14 @@ class PodPlan:
     network: Network
     address: ipaddress.IPv4Address
     cluster: tuple[ipaddress.IPv4Network, ...]
-    """Pod and service CIDRs: all that the pod may reach by the cluster's link."""
+    """Pod and service CIDRs."""
+    bypass: tuple[ipaddress.IPv4Network, ...] = ()
+    """What else the pod may reach past the tunnel, because its owner says so."""
+
+    @property
+    def direct(self) -> tuple[ipaddress.IPv4Network, ...]:
+        """All that the pod may reach by the cluster's link; none of it overlaps another."""
+        return tuple(ipaddress.collapse_addresses((*self.cluster, *self.bypass)))
 
     @property
     def mac(self) -> str:

@@ -34,6 +34,8 @@ class Outlet:
     name: str
     address: ipaddress.IPv4Address | None
     """The pod's; None where nothing may pass."""
+    bypass: tuple[ipaddress.IPv4Network, ...] = ()
+    """What the pod may reach outside the cluster."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,9 +48,12 @@ class Inside:
     """Reached as endpoints of Services alone."""
 
 
-def alias(address: ipaddress.IPv4Address) -> str:
-    """Return the alias of an outlet: it says whose it is, for whoever finds it."""
-    return f"{_ALIAS}{address}"
+def alias(address: ipaddress.IPv4Address, bypass: Iterable[ipaddress.IPv4Network] = ()) -> str:
+    """Return the alias of an outlet: it says whose it is, for whoever finds it.
+
+    The kernel takes 255 characters: enough for eight networks, which is what the CRDs allow.
+    """
+    return "+".join((f"{_ALIAS}{address}", *map(str, bypass)))
 
 
 def read(name: str, link_alias: str) -> Outlet | None:
@@ -57,8 +62,10 @@ def read(name: str, link_alias: str) -> Outlet | None:
         return Outlet(name, None)
     if not link_alias.startswith(_ALIAS):
         return None
+    address, *bypass = link_alias.removeprefix(_ALIAS).split("+")
     try:
-        return Outlet(name, ipaddress.IPv4Address(link_alias.removeprefix(_ALIAS)))
+        networks = tuple(ipaddress.IPv4Network(network) for network in bypass)
+        return Outlet(name, ipaddress.IPv4Address(address), networks)
     except ValueError:
         return Outlet(name, None)
 
@@ -76,6 +83,7 @@ def rulesets(outlets: Collection[Outlet], inside: Inside) -> dict[str, str]:
             pods=_elements(str(address) for address in sorted({o.address for o in open_})),  # type: ignore[type-var]
             cluster=_elements(str(network) for network in sorted(inside.cluster)),
             nodes=_elements(str(address) for address in sorted(inside.nodes)),
+            bypass=_elements(f"{o.address} . {network}" for o in open_ for network in o.bypass),
         ),
     }
 
@@ -116,12 +124,14 @@ table inet piavpn_outlets {{
   set pods {{ type ipv4_addr;{pods} }}
   set cluster {{ type ipv4_addr; flags interval;{cluster} }}
   set nodes {{ type ipv4_addr;{nodes} }}
+  set bypass {{ type ipv4_addr . ipv4_addr; flags interval;{bypass} }}
   counter probe_outside {{ }}
   counter dropped_outside {{ }}
   chain forwarded {{
     type filter hook forward priority filter; policy accept;
     ip saddr != @pods accept
     ip daddr @cluster accept
+    ip saddr . ip daddr @bypass accept
     ct direction reply accept
     ct original ip daddr @cluster ip daddr @nodes accept
     ip saddr @pods ip daddr 192.0.2.0/24 counter name probe_outside drop

@@ -158,6 +158,7 @@ class View:
                 Owner(service.name, service.namespace): service.status.address
                 for service in self.services.items()
             },
+            bypass=self._bypass(),
             nodes=tuple(sorted({one for node in self.nodes.items() for one in node.addresses})),
         )
 
@@ -175,6 +176,13 @@ class View:
     def node_uid(self, name: str) -> str | None:
         """Return the UID of a Node; None where it is not known."""
         return next((node.uid for node in self.nodes.items() if node.name == name), None)
+
+    def _bypass(self) -> dict[Owner, tuple[ipaddress.IPv4Network, ...]]:
+        vpns = {Owner(vpn.name): vpn.spec.bypass_cidrs for vpn in self.vpns.items()}
+        services = {
+            Owner(it.name, it.namespace): it.spec.bypass_cidrs for it in self.services.items()
+        }
+        return vpns | services
 
     def _cluster(self) -> tuple[ipaddress.IPv4Network, ...]:
         """Return pod and service CIDRs; half of them would cut pods off and is no answer."""

@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 
 import namespaces
 import nodeworld
@@ -221,3 +222,39 @@ def test_services_do_not_reach_each_other_but_the_gateway(
     assert "1 received" in locked.pod.run("ping -c 1 -W 1 10.100.0.2")
     assert "1 received" in other.run("ping -c 1 -W 1 10.100.0.2")
     assert "0 received" in locked.pod.run("ping -c 1 -W 1 10.100.0.11", check=False)
+
+
+LAN = "192.168.1.9"
+
+
+def test_an_app_reaches_what_it_may_bypass_to_until_it_may_not_but_never_asks_it_for_names(
+    world: World, attacher: Attacher, locked: Locked
+) -> None:
+    world.outside.run(f"ip addr add {LAN}/32 dev lo")
+    bypassing = dataclasses.replace(PLAN, bypass=(IPv4Network("192.168.1.0/24"),))
+    assert not reaches(world, locked.pod, LAN)
+    assert isinstance(attacher.bring(bypassing, locked.pod.seen), Done)
+    assert attacher.bring(bypassing, locked.pod.seen) == Done(())
+    assert reaches(world, locked.pod, LAN)
+    assert not reaches(world, locked.pod, LAN, port=53)
+    assert not reaches(world, locked.pod, OUTSIDE)
+    assert locked.try_everything() == NOTHING
+    # What the node lets pass is this alone: the lock of the pod is gone.
+    locked.pod.run("nft delete table inet piavpn_lock; ip route add 203.0.113.0/24 dev eth0")
+    assert reaches(world, locked.pod, LAN)
+    assert not reaches(world, locked.pod, LAN, port=53)
+    assert not reaches(world, locked.pod, OUTSIDE)
+    assert isinstance(world.attacher().bring(PLAN, locked.pod.seen), Done)
+    assert not reaches(world, locked.pod, LAN)
+
+
+def reaches(world: World, pod: TestPod, address: str, port: int = 80) -> bool:
+    """Tell whether a connection from the pod is taken out there."""
+    with (
+        world.outside.entered(),
+        socket.create_server((address, port)),
+        pod.namespace.entered(),
+        socket.socket() as client,
+    ):
+        client.settimeout(1)
+        return client.connect_ex((address, port)) == 0
