@@ -12,7 +12,6 @@ from harness import judge, kubectl, leaky, manifests, nodes, probes, product, pr
 pytestmark = pytest.mark.owns_nodes
 
 _KUBELET, _PROXY = 10250, 8888
-_RAW = {"runAsUser": 0, "capabilities": {"add": ["NET_RAW"], "drop": None}}
 _CONNECT = """
 import socket, sys
 try: socket.create_connection((sys.argv[1], int(sys.argv[2])), 3).close(); print("connected")
@@ -35,17 +34,15 @@ def neighbour(tunnel: probes.Tunnel) -> probes.Pod:
     return probes.Pod("neighbour-0", tunnel.app.namespace)
 
 
-def test_an_app_with_raw_sockets_cannot_take_anothers_place(
+def test_raw_sockets_on_the_bridge_cannot_take_anothers_place(
     tunnel: probes.Tunnel, neighbour: probes.Pod, leaks: judge.Judge
 ) -> None:
     victim, gateway = _bridge_address("probe", tunnel), tunnel.status()["network"]["gatewayAddress"]
     app = leaky.Leaky.in_pod(tunnel.app)
-    with (
-        leaks.nothing_leaves(tunnel.ordinary),
-        product.edited(neighbour, containers=[{"name": "app", "securityContext": _RAW}]),
-    ):
+    with leaks.nothing_leaves(tunnel.ordinary):
         before, dropped, known = app.told(), _dropped(app.node), _who_is(tunnel, victim)
-        sent = neighbour.python(
+        sent = product.python_in_network_of(
+            neighbour,
             programs.text("spoofing"),
             victim, _mac(tunnel.app), gateway, _mac(tunnel.gateway), probes.WHO_AM_I,
         )  # fmt: skip

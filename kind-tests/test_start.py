@@ -81,6 +81,7 @@ def test_nothing_leaves_by_an_init_container_that_was_put_in(
         leaks.nothing_leaves(tunnel.ordinary),
         product.edited(tunnel.app, initContainers=[*template, early]),
     ):
+        kubectl.wait_for("pod", tunnel.app.name, "Ready", tunnel.app.namespace)
         log = kubectl.run("logs", tunnel.app.name, "-n", tunnel.app.namespace, "-c", "early")
 
     assert "UDP bound to the device: [Errno 1] Operation not permitted" in log

@@ -31,7 +31,6 @@ pytestmark = pytest.mark.owns_nodes
 _OFF = "nft delete table inet piavpn_lock"
 _HOP = "$(ip route show table 4096 | sed -n 's/^default via \\([0-9.]*\\).*/\\1/p')"
 _ROUTE_OUT = f"ip route replace default via {_HOP} dev eth0 onlink"
-_RAW = {"runAsUser": 0, "capabilities": {"add": ["NET_RAW"], "drop": None}}
 _IPV6 = """
 import socket, time
 end = time.monotonic() + 20
@@ -129,26 +128,35 @@ def test_a_router_that_advertises_itself_gets_no_ipv6_of_an_app(
     assert [line for line in packets if "IP6" in line] == []
 
 
-def test_nothing_leaks_by_raw_sockets_that_an_app_was_given(
-    tunnel: probes.Tunnel, leaks: judge.Judge, uplinks: capture.Uplinks
+def test_nothing_leaks_by_raw_sockets(
+    tunnel: probes.Tunnel, app: leaky.Leaky, leaks: judge.Judge, uplinks: capture.Uplinks
 ) -> None:
-    program = programs.text("raw_frames")
-    rooted = _rooted_pod(tunnel)
-    kubectl.apply(rooted)
-    kubectl.wait_for("pod", "rooted", "Ready", tunnel.app.namespace)
-    before = uplinks.mark()
-    control = probes.Pod("rooted", tunnel.app.namespace)
-    nodes.run(control.node, "ping", "-c", "1", control.address)  # its answer needs a neighbour
-    assert int(control.python(program, probes.WHO_AM_I)) > 0
-    assert any(".40000 > " in line for line in uplinks.since(before))
-    kubectl.delete(rooted)
+    """They walk past every filter in the pod."""
 
+    def send(pod: probes.Pod) -> int:
+        nodes.run(app.node, "ping", "-c", "1", pod.address)  # its answer needs a neighbour
+        program = programs.text("raw_frames")
+        return int(product.python_in_network_of(pod, program, probes.WHO_AM_I))
+
+    before = uplinks.mark()
+    assert send(tunnel.ordinary) > 0
+    assert any(".40000 > " in line for line in uplinks.since(before))
+
+    with leaks.nothing_leaves(tunnel.ordinary):
+        assert send(tunnel.app) > 0
+
+
+@pytest.mark.usefixtures("app")
+def test_an_app_that_was_given_raw_sockets_does_not_start(
+    tunnel: probes.Tunnel, leaks: judge.Judge
+) -> None:
+    rights = {"capabilities": {"add": ["NET_RAW"], "drop": None}}
     with (
         leaks.nothing_leaves(tunnel.ordinary),
-        product.edited(tunnel.app, containers=[{"name": "app", "securityContext": _RAW}]),
+        product.edited(tunnel.app, containers=[{"name": "app", "securityContext": rights}]),
     ):
-        nodes.run(tunnel.app.node, "ping", "-c", "1", tunnel.app.address)
-        assert int(tunnel.app.python(program, probes.WHO_AM_I)) > 0
+        waiting.eventually(lambda: _confined_reason(tunnel.app) == "PodNotAllowed", "it is refused")
+        assert tunnel.app.container_id == ""
 
 
 def test_nothing_leaks_when_the_sandbox_is_rebuilt_under_the_pod(
@@ -205,11 +213,9 @@ def _agent(node: str) -> probes.Pod:
     return probes.Pod(pod["metadata"]["name"], manifests.SYSTEM, "node-agent")
 
 
-def _rooted_pod(tunnel: probes.Tunnel) -> kubectl.Object:
-    """Return an ordinary pod whose app has raw sockets."""
-    pod = manifests.ordinary_pod("rooted", tunnel.app.namespace, tunnel.app.node)
-    pod["spec"]["containers"][0]["securityContext"] = _RAW
-    return pod
+def _confined_reason(pod: probes.Pod) -> str:
+    """Return the reason that the node agent gives in the pod's own condition."""
+    return str(kubectl.condition("pod", pod.name, "piavpn.dev/Confined", pod.namespace).get("reason"))
 
 
 @contextlib.contextmanager

@@ -20,13 +20,18 @@ def start(node: str, *command: str) -> None:
 
 def run_in_namespace_of(node: str, uid: str, *command: str) -> str:
     """Run a command of the node in the network namespace of the pod: its image may lack it."""
+    return run(node, "nsenter", f"--net={namespace_of(node, uid)}", *command)
+
+
+def namespace_of(node: str, uid: str) -> str:
+    """Return the path of the pod's network namespace, for who sees the node's processes."""
     script = (
         f"for pid in $(grep -l -e 'pod{uid}' -e 'pod{uid.replace('-', '_')}' /proc/[0-9]*/cgroup"
         " 2>/dev/null | cut -d/ -f3); do"
         " [ $(readlink /proc/$pid/ns/net) = $(readlink /proc/1/ns/net) ] && continue;"
-        ' exec nsenter --net=/proc/$pid/ns/net "$@"; done; exit 1'
+        " echo /proc/$pid/ns/net; exit; done; exit 1"
     )
-    return run(node, "sh", "-c", script, "sh", *command)
+    return run(node, "sh", "-c", script).strip()
 
 
 def kill_process_of(node: str, uid: str, command: str) -> None:

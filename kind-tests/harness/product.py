@@ -23,6 +23,16 @@ def agent_on(node: str) -> kubectl.Object:
     return found
 
 
+def python_in_network_of(pod: probes.Pod, program: str, *arguments: str) -> str:
+    """Run a Python program in a pod's network, but with all rights: the agent's on its node."""
+    agent = agent_on(pod.node)["metadata"]["name"]
+    namespace = nodes.namespace_of(pod.node, pod.uid)
+    return kubectl.execute(
+        agent, manifests.SYSTEM, "node-agent",
+        "nsenter", f"--net={namespace}", "python3", "-c", program, *arguments,
+    )  # fmt: skip
+
+
 def kill(pod: kubectl.Object, command: str) -> None:
     """Kill a process of a pod of the product and wait until its container was started again."""
     name, before = pod["metadata"]["name"], _restarts(pod)
@@ -81,7 +91,9 @@ def edited(app: probes.Pod, **pod_spec: object) -> Iterator[None]:
         try:
             # By the name of the containers, as `kubectl edit` does.
             kubectl.run("patch", "statefulset", name, "-n", app.namespace, "-p", patch)
-            delete(app)
+            declared = app.uid
+            kubectl.run("delete", "pod", app.name, "-n", app.namespace)
+            waiting.eventually(lambda: app.uid not in {"", declared}, f"another pod {app.name}")
             yield
         finally:
             edited = app.uid
