@@ -215,7 +215,9 @@ def _agent(node: str) -> probes.Pod:
 
 def _confined_reason(pod: probes.Pod) -> str:
     """Return the reason that the node agent gives in the pod's own condition."""
-    return str(kubectl.condition("pod", pod.name, "piavpn.dev/Confined", pod.namespace).get("reason"))
+    return str(
+        kubectl.condition("pod", pod.name, "piavpn.dev/Confined", pod.namespace).get("reason")
+    )
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ UPLINK = "eth0"
 LAN_PORT = 9
 """Nobody in the tests uses this port of the nodes' own network but who tries to leak into it."""
 
+_API_SERVER = "10.96.0.1"
 _FENCES = range(40000, 49999)
 _FOLDER = "/var/local/piavpn-capture"
 
@@ -184,6 +185,8 @@ def _uplink(node: str, pods: list[ipaddress.IPv4Network]) -> Place:
             # The node refuses what a server still sends to a tunnel that has ended.
             f"{to_servers} and icmp[icmptype] == icmp-unreach",
             "igmp",
+            # A node that starts calls the API server, by its Service, before that leads there.
+            f"dst host {_API_SERVER} and tcp dst port 443",
         )
     )
     own = _any(f"src host {address}" for address in _own_ipv6(node))

