@@ -46,6 +46,10 @@ class RefusalError(Exception):
         self.status = status
 
 
+class SilenceError(Exception):
+    """Raised by a fault: the connection ends without an answer."""
+
+
 class Api(http.server.ThreadingHTTPServer):
     """Keeps objects. Tests read and write them by `put`, `get` and `all`."""
 
@@ -192,6 +196,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         call = _call(self.command, self.path, self.headers.get("Content-Type") or "")
         try:
             status, answer = 200, self.server.answer(call, body)
+        except SilenceError:
+            self.close_connection = True
+            return
         except RefusalError as refusal:
             status, answer = refusal.status, {"kind": "Status", "message": str(refusal)}
         content = json.dumps(answer).encode()

@@ -19,7 +19,7 @@ from controller_world import (
     eventually,
     running,
 )
-from kube_server import Call, RefusalError
+from kube_server import Call, RefusalError, SilenceError
 from pia_server import Reply
 
 from piavpn import kube
@@ -52,6 +52,24 @@ def test_what_is_refused_of_one_app_holds_up_no_other(tunnel: World) -> None:
     tunnel.service("second")
     tunnel.loop.wake("home")
     eventually(lambda: tunnel.names_of(kube.STATEFUL_SETS) == {GATEWAY, "second"})
+
+
+def test_an_api_server_that_falls_silent_ends_the_pass(tunnel: World) -> None:
+    def fault(call: Call) -> RefusalError | None:
+        if call.resource == "statefulsets" and call.verb == "patch" and call.name != GATEWAY:
+            silent.set()
+            asked.append(call.name)
+            raise SilenceError
+        return None
+
+    silent, asked = threading.Event(), list[str | None]()
+    for name in ("first", "second", "third"):
+        tunnel.service(name)
+    tunnel.api.fault = fault
+    tunnel.loop.wake("home")
+    assert silent.wait(timeout=20)
+    tunnel.pass_over("downloads")  # the pass is over when another one is made
+    assert set(asked) == {"first"}
 
 
 def test_a_pass_that_the_api_server_broke_is_made_again(

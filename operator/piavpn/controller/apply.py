@@ -42,7 +42,8 @@ class Applier:
     def apply(self, seen: model.Observed, decision: model.Decision) -> None:
         """Make the objects of the VPN's gateway and of its services.
 
-        What the API server refuses of one service holds up no other.
+        What the API server refuses of one service holds up no other. Where it does not answer, the
+        rest is not asked: a hundred waits in a row would look like a pass that hangs.
 
         Raises:
             kube.KubeError: the API server refused something or did not answer.
@@ -58,6 +59,8 @@ class Applier:
                 elif service.accepted.reason == Reason.NAMESPACE_NOT_ALLOWED:
                     self._end(seen, service.service)
             except kube.KubeError as error:
+                if not error.answered:
+                    raise
                 refused = refused or error
         if refused is not None:
             raise refused

@@ -99,7 +99,7 @@ class Reporter:
                 component=names.MANAGER_GATEWAY,
             )
         except kube.KubeError as error:
-            if not error.status:
+            if not error.answered:
                 raise
             log.warning(
                 "no Event %s: %s", event.reason, error

@@ -76,6 +76,11 @@ class KubeError(Exception):
         self.status = status
 
     @property
+    def answered(self) -> bool:
+        """Tell whether the API server said anything at all."""
+        return self.status != 0
+
+    @property
     def absent(self) -> bool:
         """Tell whether what was asked for is not served at all."""
         return self.status == NOT_FOUND
