@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import http.server
 import json
+import pathlib
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -103,6 +104,17 @@ def cluster_at(port: int) -> kube.Cluster:
     settings = client.Configuration(host=f"http://127.0.0.1:{port}")
     settings.retries = False
     return kube.Cluster(client.ApiClient(settings))
+
+
+def test_a_token_that_cannot_be_read_now_is_an_error_as_any_other(
+    server: Server, tmp_path: pathlib.Path
+) -> None:
+    settings = client.Configuration(host=f"http://127.0.0.1:{server.server_address[1]}")
+    settings.api_key = {"BearerToken": "bearer old"}
+    settings.refresh_api_key_hook = lambda _: (tmp_path / "token").read_text()
+    with pytest.raises(kube.KubeError, match="No such file"):
+        kube.Cluster(client.ApiClient(settings)).get(kube.PODS, "a", "n")
+    assert server.requests == []
 
 
 CONFIG_MAP = {"metadata": {"name": "a", "namespace": "n"}, "data": {"key": "value"}}

@@ -25,6 +25,12 @@ _WATCH_SECONDS = 600
 # The API server sends a bookmark about once a minute: silence for longer is a dead connection.
 _WATCH_TIMEOUT = (5.0, 90.0)
 _FIRST_ERROR = 400
+_NO_ANSWER = (
+    urllib3.exceptions.HTTPError,
+    exceptions.ApiException,
+    config.ConfigException,
+    OSError,
+)
 
 
 class Cluster:
@@ -207,17 +213,18 @@ class Cluster:
         content: str = "json",
         timeout: tuple[float, float] = _REQUEST_TIMEOUT,
     ) -> Any:  # noqa: ANN401 - the client's response type is not typed
-        request = self._api.param_serialize(
-            method,
-            path,
-            query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json", "Content-Type": f"application/{content}"},
-            body=body,
-            auth_settings=["BearerToken"],
-        )
+        headers = {"Accept": "application/json", "Content-Type": f"application/{content}"}
         try:
+            request = self._api.param_serialize(  # which may read the service account's token anew
+                method,
+                path,
+                query_params=list((query or {}).items()),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
             return self._api.call_api(*request, _request_timeout=timeout)
-        except (urllib3.exceptions.HTTPError, exceptions.ApiException, OSError) as error:
+        except _NO_ANSWER as error:
             raise KubeError(0, f"{method} {path}: {error}") from error
 
 
