@@ -60,6 +60,16 @@ def test_the_wait_after_failures_doubles_up_to_a_minute_with_jitter() -> None:
         assert longest / 2 <= known[A.address].until - 100.0 <= longest
 
 
+def test_what_failed_a_month_ago_counts_no_more_and_is_not_kept() -> None:
+    now = 100 * 86_400.0
+    long_ago = {A.address: Setback(6, now - 30 * 86_400 - 1)}
+    assert setbacks.choose((A, B), long_ago, now) == A
+    assert set(setbacks.failed(long_ago, B.address, now, dice())) == {B.address}
+    lately = {A.address: Setback(6, now - 30 * 86_400)}
+    assert setbacks.choose((A, B), lately, now) == B
+    assert set(setbacks.failed(lately, B.address, now, dice())) == {A.address, B.address}
+
+
 def test_a_settled_session_clears_its_servers_earlier_failures() -> None:
     earlier = {A.address: Setback(6, 0.0)}
     memory = Memory(current=Current(SESSION, since=0.0), setbacks=earlier)

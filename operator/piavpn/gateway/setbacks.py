@@ -11,6 +11,9 @@ from piavpn.api.gateway_config import Server
 
 FIRST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
 _MOST_DOUBLINGS = 10
+FORGOTTEN_SECONDS = 30 * 86_400.0
+"""After a setback's end. PIA's list names other servers each hour; and a way back from a fallback
+location, which tries one server at a time, may take weeks to try the next one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,15 +47,17 @@ def choose(servers: Iterable[Server], setbacks: Setbacks, now: float) -> Server 
     Fewest failures first: a server that fails fast never keeps one that was not tried from its
     turn. Among equals, the given order.
     """
-    free = [server for server in servers if _setback(server, setbacks).until <= now]
-    return min(free, key=lambda server: _setback(server, setbacks).failures, default=None)
+    counting = _counting(setbacks, now)
+    free = [server for server in servers if _setback(server, counting).until <= now]
+    return min(free, key=lambda server: _setback(server, counting).failures, default=None)
 
 
 def failed(
     setbacks: Setbacks, address: ipaddress.IPv4Address, now: float, dice: random.Random
 ) -> dict[ipaddress.IPv4Address, Setback]:
-    """Return the setbacks with one more of this server's."""
-    return {**setbacks, address: setbacks.get(address, _NONE).again(now, dice)}
+    """Return the setbacks with one more of this server's, and without those that are long over."""
+    counting = _counting(setbacks, now)
+    return {**counting, address: counting.get(address, _NONE).again(now, dice)}
 
 
 def forgiven(
@@ -60,6 +65,11 @@ def forgiven(
 ) -> dict[ipaddress.IPv4Address, Setback]:
     """Return the setbacks without this server's."""
     return {known: setback for known, setback in setbacks.items() if known != address}
+
+
+def _counting(setbacks: Setbacks, now: float) -> Setbacks:
+    oldest = now - FORGOTTEN_SECONDS
+    return {known: setback for known, setback in setbacks.items() if setback.until >= oldest}
 
 
 def _setback(server: Server, setbacks: Setbacks) -> Setback:
