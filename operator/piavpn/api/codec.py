@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import ipaddress
 import types
 import typing
@@ -47,7 +48,7 @@ def decode(cls: type[T], raw: Mapping[str, Any]) -> T:
     Raises:
         ValueError: a value does not fit its type, or a field without default is absent.
     """
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     values = {}
     for declared in dataclasses.fields(cls):  # type: ignore[arg-type]
         name = api_name(declared)
@@ -97,6 +98,12 @@ def _scalar(value: Any) -> Any:  # noqa: ANN401 - any value of the API
 def format_time(moment: datetime) -> str:
     """Format a time as the API does: RFC 3339, UTC, whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@functools.cache
+def _hints(cls: type[Any]) -> Mapping[str, Any]:
+    """Return the types of the fields: gateways read their document several times a second."""
+    return typing.get_type_hints(cls)
 
 
 def _value(hint: Any, raw: Any, name: str) -> Any:  # noqa: ANN401 - any value of the API
