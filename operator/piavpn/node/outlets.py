@@ -13,6 +13,9 @@ from piavpn.net import netns, nft
 from piavpn.node import canonical, outlet
 from piavpn.node.model import NodeEnd
 
+_LOOPBACK = 0x8
+"""IFF_LOOPBACK."""
+
 
 class Outlets:
     """Keeps the filter on the node's ends of service pods' links to the cluster."""
@@ -110,7 +113,7 @@ def mac_behind(pod: int, link: str) -> bytes | None:
 def cut_off(pod: int) -> None:
     """Shut all links between the node and the pod, for good; doing it again is fine.
 
-    Where the node has no end of them, the pod's own are shut, which is all that is left.
+    Of links that have no end on the node, the pod's own ends are shut, which is all that is left.
 
     Raises:
         pyroute2.NetlinkError, OSError: the kernel refused.
@@ -119,9 +122,10 @@ def cut_off(pod: int) -> None:
     with IPRoute() as kernel:
         for end in ends:
             kernel.link("set", index=end.index, state="down", IFLA_IFALIAS=outlet.CUT_OFF)
-    if not ends:
-        with netns.entered(pod), IPRoute() as kernel:
-            for link in kernel.get_links():
+    shut = {end.peer for end in ends}
+    with netns.entered(pod), IPRoute() as kernel:
+        for link in kernel.get_links():
+            if link["index"] not in shut and not link["flags"] & _LOOPBACK:
                 kernel.link("set", index=link["index"], state="down")
 
 

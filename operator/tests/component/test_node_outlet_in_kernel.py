@@ -14,7 +14,7 @@ from namespaces import Namespace
 from nodeworld import CLUSTER, NETWORK, OUTSIDE, TestPod, World, service
 
 from piavpn.net import nft
-from piavpn.node import bridge
+from piavpn.node import bridge, outlets
 from piavpn.node.attach import Done
 from piavpn.node.canonical import Canonical
 from piavpn.node.outlet import Inside
@@ -141,6 +141,24 @@ def test_a_raw_socket_walks_past_the_lock_but_not_past_the_node(attached: Attach
         "nft delete table netdev piavpn_outlets; nft delete table inet piavpn_outlets"
     )
     assert attached.send_raw() == {"outside": 3, "spoofed": 3, "dns": 3, "ipv6": 3}
+
+
+def test_a_pod_whose_cluster_link_has_no_end_on_the_node_is_cut_off_all_the_same(
+    world: World,
+) -> None:
+    # As with macvlan and ipvlan: the bridge's link alone has an end there.
+    pod = world.pod(cluster_network=False)
+    namespaces.veth(world.node, "veth5", pod.namespace, "vpn0")
+    world.node.run(f"ip link add eth0 link wan netns {pod.namespace.name} type macvlan")
+    pod.run("ip link set eth0 up; ip addr add 203.0.113.5/24 dev eth0")
+    pod.run("ping -c 1 -W 2 203.0.113.9")
+    with world.node.entered():
+        outlets.cut_off(pod.namespace.fd)
+        outlets.cut_off(pod.namespace.fd)
+    with pytest.raises(AssertionError):
+        pod.run("ping -c 1 -W 1 203.0.113.9")
+    assert "state DOWN" in world.node.run("ip link show veth5")
+    pod.run("ping -c 1 -W 2 127.0.0.1")
 
 
 def test_a_filter_that_was_changed_or_taken_away_is_set_again(attached: Attached) -> None:
