@@ -3,51 +3,26 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import ipaddress
 import json
 import pathlib
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import fakepia_world
 import gateway_world
 import namespaces
 import pytest
 from fakepia_world import FakePia
-from gateway_world import APP, ZURICH401, ZURICH402, World
+from gateway_world import ZURICH401, ZURICH402, World
 from kube_api import Api
 from namespaces import Namespace
+from port_receiver import HEARD, RECEIVER, bound, dial, listening, ports_at
 
 from fakepia.world import FRONT
 from piavpn.api.gateway_config import PortForwarding, Renewal
 from piavpn.api.types import ForwardedProtocol
-
-# Answers by both protocols with the client's address; TCP connections stay open.
-ECHO = """
-import selectors, socket, sys
-port = int(sys.argv[1])
-poll = selectors.DefaultSelector()
-tcp = socket.create_server(("0.0.0.0", port))
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-udp.bind(("0.0.0.0", port))
-for each in (tcp, udp): poll.register(each, selectors.EVENT_READ)
-held = []
-while True:
-    for key, _ in poll.select():
-        if key.fileobj is tcp:
-            connection, peer = tcp.accept()
-            connection.sendall(f"{peer[0]} says ".encode() + connection.recv(100))
-            held.append(connection)
-        else:
-            said, peer = udp.recvfrom(100)
-            udp.sendto(f"{peer[0]} says ".encode() + said, peer)
-"""
-RECEIVER = PortForwarding(ipaddress.IPv4Address(APP))
-HEARD = "198.18.200.1 says hello"
 
 
 @pytest.fixture(scope="module")
@@ -66,48 +41,6 @@ def world(
     pia.control.set_port_forwarding(binding_seconds=1200, signature_seconds=62 * 86400)
     pia.control.reset()
     pia.control.forget_peers()
-
-
-def bound(api: Api, *, but: int = 0) -> int:
-    """Wait until a port is bound, another one than `but`, and return it."""
-
-    def port() -> int:
-        told: int = api.status.get("forwardedPort", {}).get("port", 0)
-        fine = api.condition("PortForwarded").get("status") == "True"
-        return told if fine and told != but else 0
-
-    namespaces.eventually(lambda: port() != 0, what="a bound port", seconds=30)
-    return port()
-
-
-def ports_at(world: World, cn: str) -> set[int]:
-    """Return the ports that a server forwards to peers that it knows."""
-    server = world.pia.control.state().servers[cn]
-    peers = {peer.address for peer in server.peers}
-    return {port for port, address in server.forwarded_ports.items() if address in peers}
-
-
-def refused(api: Api, reason: str) -> dict[str, Any]:
-    def shown() -> bool:
-        condition = api.condition("PortForwarded")
-        return (condition.get("status"), condition.get("reason")) == ("False", reason)
-
-    namespaces.eventually(shown, what=f"the reason {reason}", seconds=20)
-    return api.condition("PortForwarded")
-
-
-@contextlib.contextmanager
-def listening(world: World, port: int) -> Iterator[None]:
-    with world.app.process(sys.executable, "-c", ECHO, str(port)):
-        listens = f"ss -Hltn sport = :{port}"
-        namespaces.eventually(lambda: world.app.run(listens), what="the app")
-        yield
-
-
-def dial(
-    world: World, port: int, protocol: str = "tcp", address: str = "198.18.11.1"
-) -> str | None:
-    return world.pia.control.connect(address, port, protocol, "hello")
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
@@ -293,48 +226,3 @@ def test_connections_of_a_receiver_that_is_none_any_more_are_forgotten(world: Wo
             namespaces.eventually(
                 lambda: not tracked("tcp") and not tracked("udp"), what="no tracked connection"
             )
-
-
-@pytest.mark.parametrize(
-    ("failure", "reason"),
-    [
-        ("unauthorized", "Unauthorized"),
-        ("hang", "Unreachable"),
-        ("http_500", "Unreachable"),
-        ("busy", "PortBusy"),
-    ],
-)
-def test_trouble_is_told_leaves_the_tunnel_alone_and_passes(
-    world: World, failure: str, reason: str
-) -> None:
-    world.tell(ZURICH401, port_forwarding=RECEIVER)
-    with world.api() as api, world.gateway():
-        with world.pia.control.failing({"portForward": {"*": failure}}):
-            told = refused(api, reason)
-            assert world.ready()
-            assert world.exit_address() == "198.18.11.1"
-        assert "zurich401" in told["message"]
-        bound(api)
-    assert len(world.pia.control.state().servers["zurich401"].add_key_calls) == 1
-
-
-def test_a_region_without_port_forwarding_is_told(world: World) -> None:
-    chicago = gateway_world.server(gateway_world.world.CHICAGO401, "us_chicago")
-    world.tell(chicago, port_forwarding=RECEIVER)
-    with world.api() as api, world.gateway():
-        told = refused(api, "PortForwardingNotOffered")
-        assert world.ready()
-    assert "name a region that does in spec.serverLocation" in told["message"]
-
-
-def test_a_port_that_a_server_does_not_take_any_more_is_replaced(world: World) -> None:
-    world.tell(ZURICH401, ZURICH402, port_forwarding=RECEIVER)
-    with world.api() as api:
-        with world.gateway():
-            port = bound(api)
-        with world.pia.control.failing({"portForward": {"*": "busy"}}), world.gateway():
-            refused(api, "PortBusy")
-            world.pia.control.fail({"portForward": None})
-            another = bound(api, but=port)
-            with listening(world, another):
-                assert dial(world, another) == HEARD
