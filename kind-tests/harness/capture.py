@@ -107,6 +107,7 @@ class Capture:
         nodes.run(place.node, "systemctl", "disable", "--now", "--quiet", place.name)
         said = nodes.run(place.node, "cat", self._errors)
         nodes.run(place.node, "rm", self._errors, self._packets, self._unit)
+        nodes.run(place.node, "rmdir", "--ignore-fail-on-non-empty", _FOLDER)
         nodes.run(place.node, "systemctl", "daemon-reload")
         assert "\n0 packets dropped by kernel" in said, said
 
