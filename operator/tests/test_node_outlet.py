@@ -10,6 +10,7 @@ from piavpn.node.outlet import Inside, Outlet
 INSIDE = Inside(
     cluster=(IPv4Network("10.96.0.0/12"), IPv4Network("10.244.0.0/16")),
     nodes=(IPv4Address("192.168.1.4"),),
+    services=(IPv4Network("10.96.0.0/12"),),
 )
 LAN = (IPv4Network("192.168.1.0/24"), IPv4Network("192.168.7.9/32"))
 OUTLETS = [Outlet("veth6", None), Outlet("veth5", IPv4Address("10.244.0.5"), LAN)]
@@ -45,13 +46,16 @@ table inet piavpn_outlets {
   set pods { type ipv4_addr; elements = { 10.244.0.5 }; }
   set cluster { type ipv4_addr; flags interval; elements = { 10.96.0.0/12, 10.244.0.0/16 }; }
   set nodes { type ipv4_addr; elements = { 192.168.1.4 }; }
+  set services { type ipv4_addr; flags interval; elements = { 10.96.0.0/12 }; }
   set bypass { type ipv4_addr . ipv4_addr; flags interval; elements = { \
 10.244.0.5 . 192.168.1.0/24, 10.244.0.5 . 192.168.7.9/32 }; }
   counter probe_outside { }
   counter dropped_outside { }
+  counter dropped_untranslated { }
   chain forwarded {
-    type filter hook forward priority filter; policy accept;
+    type filter hook forward priority filter + 10; policy accept;
     ip saddr != @pods accept
+    ip daddr @services counter name dropped_untranslated drop
     ip daddr @cluster accept
     ip saddr . ip daddr @bypass accept
     ct direction reply accept

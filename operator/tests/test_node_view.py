@@ -138,6 +138,7 @@ def test_half_of_the_clusters_addresses_are_no_answer() -> None:
     seen.service_cidrs.take("ADDED", cidr("kubernetes", {"cidrs": ["10.96.0.0/12", "fd00::/112"]}))
     seen.service_cidrs.take("SYNCED", {})
     assert seen.snapshot().cluster == (IPv4Network("10.96.0.0/12"), IPv4Network("10.244.0.0/23"))
+    assert seen.snapshot().service_cidrs == (IPv4Network("10.96.0.0/12"),)
 
 
 def test_lists_that_are_still_being_read_are_no_answer() -> None:

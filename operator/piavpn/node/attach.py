@@ -97,8 +97,9 @@ class Attacher:
         if isinstance(plan, Problem) and plan.reason == reasons.POD_NOT_ALLOWED:
             outlets.cut_off(fd)
             return plan
-        state = podnet.observe(fd, self._role(plan, seen))
-        if damage := self._damage(seen, state):
+        role = self._role(plan, seen)
+        state = podnet.observe(fd, role)
+        if damage := self._damage(seen, role, state):
             return self._cut_off(seen, fd, damage)
         return plan if isinstance(plan, Problem) else self._settle(plan, state, seen, fd)
 
@@ -142,15 +143,17 @@ class Attacher:
             log.warning("pods' links have no end on this node: they are not filtered there")
         self._told_of_no_end = True
 
-    def _damage(self, seen: sandbox.Sandbox, state: PodState) -> str:
+    def _damage(self, seen: sandbox.Sandbox, role: Role | None, state: PodState) -> str:
         """Return what is, or was, found damaged; empty where nothing was."""
         if seen in self._damaged:
             return self._damaged[seen]
         if state.cut_off:
             return "the node agent found it damaged before it was restarted"
-        verified = self._verified.get(seen)
-        if verified is None or verified.plan.role is Role.GATEWAY:
+        if role is not Role.SERVICE:
             return ""
+        verified = self._verified.get(seen)
+        if verified is None:
+            return decide.unseen_damage(state)
         found = decide.damage(verified, state)
         # A leak of a sound pod has a cause that we do not know: no less a reason.
         return "; ".join(found) or self._leak_tests.leak(seen)

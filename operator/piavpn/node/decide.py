@@ -36,6 +36,8 @@ class Snapshot:
     """Pod and service CIDRs; empty while unknown."""
     services: Mapping[Owner, ipaddress.IPv4Address | None]
     """The VpnServiceContainers, each with the address that the operator gave it."""
+    service_cidrs: tuple[ipaddress.IPv4Network, ...] = ()
+    """Where they are known apart from the pods'."""
     nodes: tuple[ipaddress.IPv4Address, ...] = ()
     """The nodes' own addresses."""
     bypass: Mapping[Owner, tuple[ipaddress.IPv4Network, ...]] = dataclasses.field(
@@ -105,7 +107,7 @@ def node_plan(snapshot: Snapshot, tunnel_mtu: int) -> NodePlan:
         networks=networks,
         proxies={vpn: snapshot.servers.get(vpn, ()) for vpn in gateways & networks.keys()},
         pods=pods,
-        inside=outlet.Inside(snapshot.cluster, snapshot.nodes),
+        inside=outlet.Inside(snapshot.cluster, snapshot.nodes, snapshot.service_cidrs),
         inhabited=frozenset(here),
     )
 
@@ -145,6 +147,16 @@ def steps(plan: PodPlan, link: ClusterLink, state: PodState, intact_lock: str) -
     if not state.tunnels.issuperset(plan.tunnels):
         todo.append(Step.TUNNELS)
     return tuple(todo)
+
+
+def unseen_damage(state: PodState) -> str:
+    """Return what befell a service's pod while no agent watched it; empty where nothing did.
+
+    That it was locked once, the alias of its link's end on the node says: the lock comes first.
+    """
+    end = state.outlet
+    was_locked = end is not None and outlet.read(end.name, end.alias) is not None
+    return "the lock went while no agent watched" if was_locked and state.lock is None else ""
 
 
 def damage(verified: Verified, state: PodState) -> tuple[str, ...]:

@@ -46,6 +46,8 @@ class Inside:
     """Pod and service CIDRs."""
     nodes: tuple[ipaddress.IPv4Address, ...]
     """Reached as endpoints of Services alone."""
+    services: tuple[ipaddress.IPv4Network, ...] = ()
+    """The service CIDRs, where they are known apart: no machine has an address in them."""
 
 
 def alias(address: ipaddress.IPv4Address, bypass: Iterable[ipaddress.IPv4Network] = ()) -> str:
@@ -83,6 +85,7 @@ def rulesets(outlets: Collection[Outlet], inside: Inside) -> dict[str, str]:
             pods=_elements(str(address) for address in sorted({o.address for o in open_})),  # type: ignore[type-var]
             cluster=_elements(str(network) for network in sorted(inside.cluster)),
             nodes=_elements(str(address) for address in sorted(inside.nodes)),
+            services=_elements(str(network) for network in sorted(inside.services)),
             bypass=_elements(f"{o.address} . {network}" for o in open_ for network in o.bypass),
         ),
     }
@@ -117,6 +120,9 @@ table netdev piavpn_outlets {{
 }}
 """
 
+# A Service's address that is still there when a packet is forwarded was translated by nobody, as
+# before kube-proxy has set its rules: it would go where all strange addresses go, out of the node.
+# Not before kube-proxy itself has refused Services without endpoints, hence the priority.
 _FORWARD = """\
 table inet piavpn_outlets
 delete table inet piavpn_outlets
@@ -124,12 +130,15 @@ table inet piavpn_outlets {{
   set pods {{ type ipv4_addr;{pods} }}
   set cluster {{ type ipv4_addr; flags interval;{cluster} }}
   set nodes {{ type ipv4_addr;{nodes} }}
+  set services {{ type ipv4_addr; flags interval;{services} }}
   set bypass {{ type ipv4_addr . ipv4_addr; flags interval;{bypass} }}
   counter probe_outside {{ }}
   counter dropped_outside {{ }}
+  counter dropped_untranslated {{ }}
   chain forwarded {{
-    type filter hook forward priority filter; policy accept;
+    type filter hook forward priority filter + 10; policy accept;
     ip saddr != @pods accept
+    ip daddr @services counter name dropped_untranslated drop
     ip daddr @cluster accept
     ip saddr . ip daddr @bypass accept
     ct direction reply accept

@@ -154,6 +154,7 @@ class View:
             pods=tuple(seen.pod for seen in pods),
             servers={config.vpn: config.servers for config in self.configs.items()},
             cluster=self._cluster(),
+            service_cidrs=self._service_cidrs(),
             services={
                 Owner(service.name, service.namespace): service.status.address
                 for service in self.services.items()
@@ -184,6 +185,9 @@ class View:
         }
         return vpns | services
 
+    def _service_cidrs(self) -> tuple[ipaddress.IPv4Network, ...]:
+        return tuple(cidr for cidrs in self.service_cidrs.items() for cidr in cidrs)
+
     def _cluster(self) -> tuple[ipaddress.IPv4Network, ...]:
         """Return pod and service CIDRs; half of them would cut pods off and is no answer."""
         if self._given_cidrs:
@@ -191,7 +195,7 @@ class View:
         if not (self.nodes.synced.is_set() and self.service_cidrs.synced.is_set()):
             return ()
         pods = [cidr for node in self.nodes.items() for cidr in node.pod_cidrs]
-        services = [cidr for cidrs in self.service_cidrs.items() for cidr in cidrs]
+        services = list(self._service_cidrs())
         if not pods or not services:
             return ()
         return tuple(ipaddress.collapse_addresses(pods + services))

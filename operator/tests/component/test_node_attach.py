@@ -78,8 +78,8 @@ def test_a_pod_without_cluster_network_is_left_alone_for_now(
 
 
 DAMAGE_AND_REPAIR = [
-    ("nft delete chain inet piavpn_lock forward", (Step.LOCK,)),
     ("nft delete table inet piavpn_lock", (Step.LOCK,)),
+    ("nft delete chain inet piavpn_lock forward", (Step.LOCK,)),
     ("ip route add default via 169.254.1.1 dev eth0 metric 5", (Step.ROUTES,)),
     ("ip route add 198.51.100.0/24 via 169.254.1.1 dev eth0", (Step.ROUTES,)),
     ("ip route add default via 169.254.1.1 dev eth0 table 77", (Step.ROUTES,)),
@@ -92,7 +92,18 @@ DAMAGE_AND_REPAIR = [
 ]
 
 
-@pytest.mark.parametrize(("damage", "repair"), DAMAGE_AND_REPAIR)
+def test_a_pod_that_lost_its_lock_while_no_agent_watched_is_cut_off(
+    world: World, attacher: Attacher, pod: TestPod
+) -> None:
+    attacher.bring(service(ADDRESS), pod.seen)
+    pod.run("nft delete table inet piavpn_lock")
+    assert world.attacher().bring(service(ADDRESS), pod.seen) == Problem(
+        "Tampered",
+        "the lock went while no agent watched: the pod is cut off and will be replaced",
+    )
+
+
+@pytest.mark.parametrize(("damage", "repair"), DAMAGE_AND_REPAIR[1:])
 def test_what_an_agent_finds_at_its_start_is_repaired_and_nothing_else_is_touched(
     world: World, attacher: Attacher, pod: TestPod, damage: str, repair: tuple[Step, ...]
 ) -> None:

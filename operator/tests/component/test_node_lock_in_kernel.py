@@ -18,6 +18,7 @@ from nodeworld import GATEWAY, NETWORK, OUTSIDE, TestPod, World, service
 from piavpn.net import nft
 from piavpn.node import bridge, lock
 from piavpn.node.attach import Attacher, Done
+from piavpn.node.decide import Problem
 
 ATTEMPTS = pathlib.Path(__file__).with_name("way_out_attempts.py")
 CLUSTER_SERVICE = "10.96.0.10"
@@ -108,7 +109,10 @@ def test_no_packet_gets_out_by_the_clusters_link(locked: Locked) -> None:
     assert unlocked.dns >= 3
     assert unlocked.group >= 2
     assert unlocked.ipv6 >= 1
-    assert isinstance(locked.world.attacher().bring(PLAN, locked.pod.seen), Done)
+    # An agent that comes to find it so has no use for it any more.
+    outcome = locked.world.attacher().bring(PLAN, locked.pod.seen)
+    assert isinstance(outcome, Problem)
+    assert outcome.reason == "Tampered"
     assert locked.try_everything() == NOTHING
 
 
@@ -239,13 +243,14 @@ def test_an_app_reaches_what_it_may_bypass_to_until_it_may_not_but_never_asks_it
     assert not reaches(world, locked.pod, LAN, port=53)
     assert not reaches(world, locked.pod, OUTSIDE)
     assert locked.try_everything() == NOTHING
+    assert isinstance(attacher.bring(PLAN, locked.pod.seen), Done)
+    assert not reaches(world, locked.pod, LAN)
+    assert isinstance(attacher.bring(bypassing, locked.pod.seen), Done)
     # What the node lets pass is this alone: the lock of the pod is gone.
     locked.pod.run("nft delete table inet piavpn_lock; ip route add 203.0.113.0/24 dev eth0")
     assert reaches(world, locked.pod, LAN)
     assert not reaches(world, locked.pod, LAN, port=53)
     assert not reaches(world, locked.pod, OUTSIDE)
-    assert isinstance(world.attacher().bring(PLAN, locked.pod.seen), Done)
-    assert not reaches(world, locked.pod, LAN)
 
 
 def reaches(world: World, pod: TestPod, address: str, port: int = 80) -> bool:

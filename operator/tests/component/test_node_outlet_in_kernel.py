@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 import namespaces
 import pytest
@@ -175,6 +175,37 @@ def test_a_filter_that_is_right_is_left_alone(attached: Attached) -> None:
     attached.send_raw()
     attached.outlets.ensure()
     assert nft.counters("netdev piavpn_outlets")["dropped_source"].packets == 3
+
+
+UNTRANSLATED = """
+table inet untranslated {
+  counter left { }
+  chain left {
+    type filter hook postrouting priority 300; policy accept;
+    oifname "wan" ip daddr 10.96.0.0/12 counter name left
+  }
+}
+"""
+
+
+def test_a_services_address_that_nobody_translates_does_not_leave_the_node(
+    attached: Attached,
+) -> None:
+    def left() -> int:
+        before = nft.counters("inet untranslated")["left"].packets
+        with (
+            attached.pod.namespace.entered(),
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out,
+        ):
+            out.sendto(b"anybody?", ("10.96.0.77", 9))
+        return nft.counters("inet untranslated")["left"].packets - before
+
+    nft.load(UNTRANSLATED)
+    assert left() == 1, "the control: where the agent cannot tell Services from pods"
+    attached.outlets.know(Inside(CLUSTER, (), (IPv4Network("10.96.0.0/12"),)))
+    attached.outlets.ensure()
+    assert left() == 0
+    assert nft.counters("inet piavpn_outlets")["dropped_untranslated"].packets == 1
 
 
 def test_each_pod_has_its_own_address_and_the_last_one_takes_the_filter_along(
