@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from controller_samples import IP, NETWORK, SETTINGS
 from test_controller_build_service import built, spec_hash, specified
 
@@ -162,11 +163,12 @@ def test_another_script_replaces_no_pod_and_another_image_does() -> None:
     assert spec_hash(built(moved)) != spec_hash(built(first))
 
 
-def test_a_hook_of_a_new_version_replaces_no_pod() -> None:
+def test_a_hook_of_a_new_version_replaces_no_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     app = specified(receive_forwarded_port=RECEIVES, on_port_forwarded=SCRIPT)
     newer = build_service.settings.Settings("piavpn-system", "piavpn:0.2.0", "cluster.local", ())
     address = IP("10.100.0.10")
+    before = build_service.stateful_set(app, address, NETWORK, SETTINGS)
+    monkeypatch.setattr(build_hooks, "loop", lambda: "another program")
     upgraded = build_service.stateful_set(app, address, NETWORK, newer)
-    assert spec_hash(upgraded) == spec_hash(
-        build_service.stateful_set(app, address, NETWORK, SETTINGS)
-    )
+    assert "another program" in upgraded["spec"]["template"]["spec"]["containers"][1]["command"]
+    assert spec_hash(upgraded) == spec_hash(before)
