@@ -21,6 +21,7 @@ from piavpn.gateway.memory import Failure
 from piavpn.gateway.portforward import (
     Around,
     Bind,
+    Check,
     Memory,
     Off,
     Rest,
@@ -185,6 +186,18 @@ def test_a_port_that_was_not_reached_is_tried_again_soon(found: bool | None) -> 
     shut = BOUND.checked(is_open=found, why="", clock=1010.0)
     assert next_step(later(19, checkable=True), shut) == Rest()
     assert next_step(later(20, checkable=True), shut) == TryFromOutside(SESSION, 45678)
+
+
+def test_a_port_that_stays_shut_is_tried_ever_more_seldom_up_to_ten_minutes() -> None:
+    shut, clock, waits = BOUND, 1010.0, []
+    for _ in range(9):
+        shut = shut.checked(is_open=False, why="", clock=clock)
+        assert shut.check is not None
+        waits.append(shut.check.due - clock)
+    assert waits == [10, 20, 40, 80, 160, 320, 600, 600, 600]
+    reached = shut.checked(is_open=True, why="", clock=clock)
+    shut_again = reached.checked(is_open=False, why="", clock=clock)
+    assert shut_again.check == Check(clock + 10, is_open=False, misses=1)
 
 
 def test_a_port_that_another_session_binds_is_tried_anew() -> None:

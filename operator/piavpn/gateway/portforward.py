@@ -21,7 +21,9 @@ RENEW_BEFORE = timedelta(days=7)
 FIRST_SECONDS, LONGEST_SECONDS = 1.0, 300.0
 _MOST_DOUBLINGS = 10
 CHECK_SOON_SECONDS, CHECK_SECONDS = 10.0, 3600.0
-"""Until a newly bound port, or one that was found shut, is tried from outside, and an open one."""
+"""Until a newly bound port is tried from outside, and an open one again."""
+LONGEST_CHECK_SECONDS = 600.0
+"""What the wait for a port that is not reached doubles up to: who is asked does it for nothing."""
 _NO_TUNNEL = Failure(Reason.NO_TUNNEL, "The tunnel is down: see the condition TunnelUp.")
 _NO_TOKEN = Failure(
     Reason.WAITING_FOR_TOKEN,
@@ -64,6 +66,8 @@ class Check:
     is_open: bool | None = None
     """None: not tried yet, or nobody could tell."""
     why: str = ""
+    misses: int = 0
+    """Tries in a row that did not reach it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -127,8 +131,11 @@ class Memory:
 
     def checked(self, is_open: bool | None, why: str, clock: float) -> Memory:  # noqa: FBT001
         """Return the memory after somebody outside has tried the port, or could not tell."""
-        wait = CHECK_SECONDS if is_open else CHECK_SOON_SECONDS
-        return dataclasses.replace(self, check=Check(clock + wait, is_open, why))
+        if is_open:
+            return dataclasses.replace(self, check=Check(clock + CHECK_SECONDS, is_open, why))
+        misses = self.check.misses if self.check is not None else 0
+        wait = min(CHECK_SOON_SECONDS * 2 ** min(misses, _MOST_DOUBLINGS), LONGEST_CHECK_SECONDS)
+        return dataclasses.replace(self, check=Check(clock + wait, is_open, why, misses + 1))
 
     def not_signed(self, error: errors.PiaError, clock: float, dice: random.Random) -> Memory:
         """Return the memory after PIA gave no port."""
