@@ -77,7 +77,7 @@ class Gateway:
         self._memory = Memory(
             kept=self._kept if self._kept.sessions else None, exit_address=self._kept.exit_address
         )
-        self._resolver: resolver.Resolver | None = None
+        self._resolver = resolver.Resolver(files.state)
         self._said = ""
         self._turned = time.monotonic()
 
@@ -117,8 +117,9 @@ class Gateway:
         self._turned = time.monotonic()
         around = self._observer.look()
         if around.config is not None and not around.missing:
-            self._start_resolver(around.config)
             self._ways.ask(around.config.dns_upstreams)
+            resolv_conf = self._files.resolv_conf.read_text(encoding="utf-8")
+            self._resolver.go_by(around.config, resolv_conf)
         self._collect(around)
         step = decide.next_step(around, self._memory, time.monotonic())
         if report := status.of_step(step, self._memory, around.config):
@@ -127,8 +128,7 @@ class Gateway:
 
     def stop(self) -> None:
         """End what the gateway started; the tunnel itself ends with its pod."""
-        if self._resolver is not None:
-            self._resolver.stop()
+        self._resolver.stop()
 
     def _collect(self, around: decide.Surroundings) -> None:
         """Take the outcomes of what went on beside the loop."""
@@ -168,12 +168,6 @@ class Gateway:
                 self._say(f"leaving {session.place}: {reason}")
                 self._ways.close(session.slot)
                 self._become(self._memory.released())
-
-    def _start_resolver(self, config: GatewayConfig) -> None:
-        if self._resolver is None:
-            resolv_conf = self._files.resolv_conf.read_text(encoding="utf-8")
-            self._resolver = resolver.Resolver(self._files.state, config, resolv_conf)
-            self._resolver.start()
 
     def _adopt(self, left: kept.Kept) -> None:
         current, draining = left.current, left.draining

@@ -18,19 +18,28 @@ _RESTART_SECONDS = 1.0
 class Resolver:
     """dnsmasq on the gateway's bridge address, in a process of its own."""
 
-    def __init__(self, state: pathlib.Path, config: GatewayConfig, resolv_conf: str) -> None:
-        """Write its configuration."""
+    def __init__(self, state: pathlib.Path) -> None:
+        """Keep its configuration in the directory `state`."""
         self._config_file = state / "dnsmasq.conf"
-        cluster = dns.cluster_upstreams(config.cluster_domain, inputs.nameservers(resolv_conf))
-        self._config_file.write_text(
-            dns.config(config.network.gateway_address, cluster), encoding="utf-8"
-        )
+        self._config = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = threading.Event()
 
-    def start(self) -> None:
-        """Start it, and a thread that starts it again."""
-        threading.Thread(target=self._keep_running, name="resolver", daemon=True).start()
+    def go_by(self, config: GatewayConfig, resolv_conf: str) -> None:
+        """Have it run by what the operator and the pod's resolv.conf(5) tell now.
+
+        It is started the first time, with a thread that starts it again whenever it ends.
+        """
+        cluster = dns.cluster_upstreams(config.cluster_domain, inputs.nameservers(resolv_conf))
+        wanted = dns.config(config.network.gateway_address, cluster)
+        if wanted == self._config:
+            return
+        is_first, self._config = not self._config, wanted
+        self._config_file.write_text(wanted, encoding="utf-8")
+        if is_first:
+            threading.Thread(target=self._keep_running, name="resolver", daemon=True).start()
+        elif self._process is not None:
+            self._process.terminate()
 
     def stop(self) -> None:
         """End it for good."""
