@@ -49,7 +49,8 @@ def vpn(endpoints: types.Endpoints) -> types.PiaVpn:
 
 def keep(api: kube_server.Api, account: model.Account, token: str | None) -> None:
     body = accounts.secret(ACCOUNT, NAMESPACE, account, token)
-    api.put(kube.SECRETS, ACCOUNT, NAMESPACE, data=body["data"])
+    labels = {"labels": body["metadata"]["labels"]}
+    api.put(kube.SECRETS, ACCOUNT, NAMESPACE, metadata=labels, data=body["data"])
 
 
 def log_in(api: kube_server.Api, vpn: types.PiaVpn, account: model.Account | None) -> None:

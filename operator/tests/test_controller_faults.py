@@ -208,6 +208,16 @@ def test_a_rate_limit_is_remembered_also_when_its_vpn_is_made_anew(world: World)
     assert world.pia.logins == 1
 
 
+def test_an_account_s_secret_that_lost_its_label_is_made_anew_by_one_login(world: World) -> None:
+    encoded = base64.b64encode(b"an old token").decode()
+    world.api.put(kube.SECRETS, ACCOUNT, NAMESPACE, data={"token": encoded})
+    world.credentials()
+    world.vpn()
+    world.loop.wake("home")
+    eventually(lambda: world.vpn_condition("Authenticated") == ("True", "LoggedIn"))
+    assert (world.secret(ACCOUNT)["token"], world.pia.logins) == (TOKEN, 1)
+
+
 def test_changed_credentials_are_tried_at_once(world: World) -> None:
     world.pia.login = Reply(401, "HTTP Token: Access denied.")
     world.credentials("wrong")

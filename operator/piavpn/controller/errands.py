@@ -109,10 +109,10 @@ class Errands:
     ) -> None:
         endpoints = vpn.spec.endpoints
         name = vpn.spec.credentials_secret_ref.account_name
-        own = self._cluster.get(kube.SECRETS, name, self._settings.namespace)
+        own, others = self._accounts(name)
         if accounts.read(own) != seen.account:
             return  # a login ended between the look and the decision
-        if shared := accounts.shared(credentials, own, self._others(name), _now()):
+        if shared := accounts.shared(credentials, own, others, _now()):
             log.info("PiaVpn %s: another Secret of the account has logged in already", vpn.name)
             self._record(name, *shared)
             return
@@ -126,7 +126,7 @@ class Errands:
         except errors.PiaError as error:
             log.warning("PiaVpn %s: login: %s: %s", vpn.name, error.reason, error.message)
             failure = model.Failure(error.reason, error.message, _now() + retry_delay(error))
-            own = self._cluster.get(kube.SECRETS, name, self._settings.namespace)
+            own, _ = self._accounts(name)
             self._record(name, *accounts.after_failure(credentials, own, failure))
             return
         log.info("PiaVpn %s: logged in to PIA", vpn.name)
@@ -142,10 +142,12 @@ class Errands:
             vpn.spec.endpoints, dedicated_token, token=token, issued=account.token_time
         )
 
-    def _others(self, name: str) -> list[model.Object]:
-        """Return the accounts' Secrets but for this one."""
+    def _accounts(self, name: str) -> tuple[model.Object | None, list[model.Object]]:
+        """Return the account's Secret, as a pass finds it, and those of the others."""
         found = self._cluster.list(kube.SECRETS, self._settings.namespace, labels=accounts.LABEL)
-        return [secret for secret in found if secret["metadata"]["name"] != name]
+        others = [secret for secret in found if secret["metadata"]["name"] != name]
+        own = next((secret for secret in found if secret["metadata"]["name"] == name), None)
+        return own, others
 
     def _record(self, name: str, account: model.Account, token: str | None) -> None:
         body = accounts.secret(name, self._settings.namespace, account, token)
