@@ -38,6 +38,27 @@ def test_a_tunnel_stays_though_its_server_left_the_list() -> None:
     assert due(SESSION, dataclasses.replace(SWISS_FIRST, servers=(B, C))) is None
 
 
+def test_a_tunnel_leaves_a_server_that_was_named_and_is_so_no_more() -> None:
+    named, other = (dataclasses.replace(server, region="custom") for server in (A, B))
+    session = dataclasses.replace(SESSION, region="custom")
+    config = dataclasses.replace(CONFIG, servers=(named, other), locations=("custom",))
+    assert due(session, config) is None
+    fewer = dataclasses.replace(config, servers=(other,))
+    assert due(session, fewer) == Move(Purpose.LOCATION_CHANGE, (other,))
+    assert due(session, dataclasses.replace(config, servers=())) is None
+
+
+def test_a_tunnel_goes_from_one_dedicated_ip_to_another_of_the_same_region() -> None:
+    mine, other = (dataclasses.replace(server, region="dedicated-swiss") for server in (A, B))
+    session = dataclasses.replace(SESSION, region="dedicated-swiss")
+    config = dataclasses.replace(
+        CONFIG, servers=(mine,), locations=("dedicated-swiss",), dedicated_ip=True
+    )
+    assert due(session, config) is None
+    moved = dataclasses.replace(config, servers=(other,))
+    assert due(session, moved) == Move(Purpose.LOCATION_CHANGE, (other,))
+
+
 def test_a_tunnel_in_a_location_that_is_no_more_asked_for_goes_to_one_that_is() -> None:
     config = dataclasses.replace(CONFIG, locations=("de-frankfurt",))
     assert due(SESSION, config) == Move(Purpose.LOCATION_CHANGE, (C,))

@@ -14,6 +14,8 @@ from piavpn.api import codec, types
 
 KEY = "config.json"
 """The document's key in the ConfigMap."""
+CUSTOM_REGION = "custom"
+"""What stands for the region of servers that `spec` names: no id of PIA's."""
 DEFAULT_GRACE_SECONDS = 3600
 DEFAULT_RETURN_SECONDS = 1800
 

@@ -12,8 +12,6 @@ from piavpn.pia import locations, serverlist
 from piavpn.pia.serverlist import DEFAULT_PORT
 
 MEASURED_SHOWN = 10
-CUSTOM_REGION = "custom"
-"""What stands for the region of servers that `spec` names: no id of PIA's."""
 _Servers = tuple[gateway_config.Server, ...]
 
 
@@ -70,12 +68,12 @@ def _custom(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
     verdict = model.Verdict(Status.TRUE, Reason.SERVERS_FOUND, message)
     if not servers:
         verdict = _in_use(locations.Candidates(wanted, (), ()), share)
-    return Choice(verdict, servers, model.Errands(), (CUSTOM_REGION,), share.held_by)
+    return Choice(verdict, servers, model.Errands(), (gateway_config.CUSTOM_REGION,), share.held_by)
 
 
 def _custom_servers(spec: types.PiaVpnSpec) -> _Servers:
     return tuple(
-        gateway_config.Server(CUSTOM_REGION, server.cn, server.address, server.port)
+        gateway_config.Server(gateway_config.CUSTOM_REGION, server.cn, server.address, server.port)
         for server in spec.endpoints.wireguard_servers
     )
 

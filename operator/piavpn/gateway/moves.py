@@ -10,7 +10,7 @@ import enum
 from collections.abc import Sequence
 from datetime import datetime
 
-from piavpn.api.gateway_config import GatewayConfig, Server
+from piavpn.api.gateway_config import CUSTOM_REGION, GatewayConfig, Server
 from piavpn.gateway.session import Session
 
 _MOST_DOUBLINGS = 5
@@ -20,7 +20,7 @@ class Purpose(enum.StrEnum):
     """Why a living tunnel moves."""
 
     LOCATION_CHANGE = "LocationChange"
-    """It is in none of the locations asked for now."""
+    """It is in none of the locations, or at none of the servers, asked for now."""
     RENEWAL = "Renewal"
     """Its time has come."""
     RETURN = "Return"
@@ -68,7 +68,7 @@ def due(
     """
     others = tuple(one for one in config.servers if one.address != session.address)
     wanted = tuple(one for one in others if one.region in config.locations)
-    if config.locations and session.region not in config.locations and wanted:
+    if wanted and not _is_wanted(session, config):
         return Move(Purpose.LOCATION_CHANGE, wanted)
     renewal = config.renewal
     if renewal is not None and renewal.public_key == session.public_key and renewal.time <= time:
@@ -78,6 +78,18 @@ def due(
     if better and returning.due(config.return_seconds) <= now:
         return Move(Purpose.RETURN, better)
     return None
+
+
+def _is_wanted(session: Session, config: GatewayConfig) -> bool:
+    """Tell whether the session is where it is to be.
+
+    A server that was named itself is left when it is named no more. PIA's list is a sample, which
+    says nothing of the servers that it leaves out.
+    """
+    if config.locations and session.region not in config.locations:
+        return False
+    named = config.dedicated_ip or session.region == CUSTOM_REGION
+    return not named or any(one.address == session.address for one in config.servers)
 
 
 def _renewal_targets(
