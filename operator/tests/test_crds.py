@@ -247,6 +247,7 @@ def test_every_reference_is_replaced_as_a_whole(plural: str) -> None:
 def test_what_a_rule_reads_is_bounded_so_that_its_cost_is(plural: str) -> None:
     bounds = {
         "boolean": {"type"},
+        "integer": {"maximum"},
         "string": {"maxLength"},
         "array": {"maxItems"},
         "object": {"properties", "maxProperties"},

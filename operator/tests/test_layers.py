@@ -27,6 +27,7 @@ MUST_BE_PURE = (
     "piavpn.controller.build_gateway",
     "piavpn.controller.build_mounts",
     "piavpn.controller.build_pod",
+    "piavpn.controller.build_proxy",
     "piavpn.controller.build_service",
     "piavpn.controller.decide",
     "piavpn.controller.model",

@@ -37,7 +37,7 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
         ("", "namespaces"): {"list", "watch"},  # observe; handlers
         ("", "nodes"): {"list"},  # observe
         ("networking.k8s.io", "servicecidrs"): {"list"},  # observe
-        ("networking.k8s.io", "networkpolicies"): {"create", "patch"},  # apply
+        ("networking.k8s.io", "networkpolicies"): {"create", "patch", "delete"},  # apply
         ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},  # kopf
     },
     (OPERATOR, OWN_NAMESPACE): {

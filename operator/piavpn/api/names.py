@@ -55,6 +55,9 @@ TUNNEL_LINKS = ("piaw0", "piaw1")
 PROXY_PORT = 8888
 """Port of the bootstrap proxy on the bridge's host address."""
 
+HTTP_PROXY_USER = 65533
+"""User of the gateway's HTTP proxy: its packets are told from the gateway's own by it."""
+
 MANAGER_OPERATOR = "piavpn-operator"
 MANAGER_GATEWAY = "piavpn-gateway"
 MANAGER_NODE_AGENT = "piavpn-node-agent"
@@ -86,6 +89,11 @@ def bridge_name(vpn: str) -> str:
 def gateway_name(vpn: str) -> str:
     """Return the name of the gateway's StatefulSet and ConfigMap."""
     return f"piavpn-gateway-{vpn}"
+
+
+def http_proxy_name(vpn: str) -> str:
+    """Return the name of the Service and NetworkPolicy of the VPN's HTTP proxy."""
+    return f"piavpn-proxy-{vpn}"
 
 
 def account_name(

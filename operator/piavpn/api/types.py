@@ -104,6 +104,13 @@ class DnsSpec:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class HttpProxy:
+    """A proxy through the tunnel, for apps of which only some requests should go there."""
+
+    port: int = 8888
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PiaVpnSpec:
     """What the user wants of a tunnel."""
 
@@ -120,6 +127,7 @@ class PiaVpnSpec:
     """Whose apps may use the tunnel; None for all."""
     bypass_cidrs: tuple[ipaddress.IPv4Network, ...] = codec.field("bypassCIDRs", default=())
     """What all of its apps reach past the tunnel."""
+    http_proxy: HttpProxy | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from piavpn.controller import (
     build_gateway,
     build_mounts,
     build_policy,
+    build_proxy,
     build_service,
     model,
     network,
@@ -72,11 +73,25 @@ class Applier:
         if decision.gateway.port_forwarding is not None:
             secret = build_gateway.ports_secret(seen.settings.namespace)
             self._cluster.apply(kube.SECRETS, secret, manager=names.MANAGER_OPERATOR)
+        self._proxy(seen, vpn)
         wanted = build_gateway.stateful_set(vpn, seen.settings)
         made = self._cluster.apply(kube.STATEFUL_SETS, wanted, manager=names.MANAGER_OPERATOR)
         if seen.gateway_pod is not None and not self._replaced(made, seen.gateway_pod):
             inputs = build_gateway.session_inputs(decision.gateway, seen.account)
             self._refresh_mounts(seen.gateway_pod, inputs)
+
+    def _proxy(self, seen: model.Observed, vpn: types.PiaVpn) -> None:
+        proxy, namespace = vpn.spec.http_proxy, seen.settings.namespace
+        if proxy is not None:
+            metadata = build_gateway.metadata(vpn, namespace)
+            policy = build_proxy.network_policy(vpn, proxy, metadata)
+            self._cluster.apply(kube.NETWORK_POLICIES, policy, manager=names.MANAGER_OPERATOR)
+            service = build_proxy.service(vpn, proxy, metadata)
+            self._cluster.apply(kube.SERVICES, service, manager=names.MANAGER_OPERATOR)
+        elif seen.has_http_proxy:
+            name = names.http_proxy_name(vpn.name)
+            self._cluster.delete(kube.NETWORK_POLICIES, name, namespace)
+            self._cluster.delete(kube.SERVICES, name, namespace)
 
     def _service(
         self,

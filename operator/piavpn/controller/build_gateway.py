@@ -6,7 +6,7 @@ import hashlib
 import json
 
 from piavpn.api import gateway_config, names, types
-from piavpn.controller import build_hooks, model, settings
+from piavpn.controller import build_hooks, build_proxy, model, settings
 
 CONFIG_DIRECTORY = "/etc/piavpn/gateway"
 ACCOUNT_DIRECTORY = "/etc/piavpn/account"
@@ -26,9 +26,14 @@ def config_map(
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": _metadata(vpn, namespace),
-        "data": {gateway_config.KEY: config.to_json()},
+        "metadata": metadata(vpn, namespace),
+        "data": {gateway_config.KEY: config.to_json()} | _proxy_files(vpn, config.network),
     }
+
+
+def _proxy_files(vpn: types.PiaVpn, network: types.NetworkStatus) -> dict[str, str]:
+    proxy = vpn.spec.http_proxy
+    return build_proxy.files(proxy, network) if proxy is not None else {}
 
 
 def ports_secret(namespace: str) -> model.Object:
@@ -47,7 +52,7 @@ def stateful_set(vpn: types.PiaVpn, operator: settings.Settings) -> model.Object
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": _metadata(vpn, operator.namespace),
+        "metadata": metadata(vpn, operator.namespace),
         "spec": {
             "serviceName": names.gateway_name(vpn.name),
             "replicas": 1,
@@ -118,7 +123,8 @@ def _pod_spec(vpn: types.PiaVpn, operator: settings.Settings) -> model.Object:
                     {"name": "wireguard", "mountPath": "/run/wireguard"},
                     {"name": "state", "mountPath": STATE_DIRECTORY},
                 ],
-            }
+            },
+            *_proxy(vpn, operator.image),
         ],
         "volumes": [
             {"name": "config", "configMap": {"name": names.gateway_name(vpn.name)}},
@@ -134,6 +140,11 @@ def _pod_spec(vpn: types.PiaVpn, operator: settings.Settings) -> model.Object:
             {"name": "state", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}},
         ],
     }
+
+
+def _proxy(vpn: types.PiaVpn, image: str) -> list[model.Object]:
+    proxy = vpn.spec.http_proxy
+    return [build_proxy.container(proxy, image, "config")] if proxy is not None else []
 
 
 def _where_the_apps_are(vpn: types.PiaVpn) -> model.Object:
@@ -188,7 +199,8 @@ def _labels(vpn: types.PiaVpn) -> dict[str, str]:
     }
 
 
-def _metadata(vpn: types.PiaVpn, namespace: str) -> model.Object:
+def metadata(vpn: types.PiaVpn, namespace: str) -> model.Object:
+    """Return the metadata of an object that is the gateway's."""
     return {
         "name": names.gateway_name(vpn.name),
         "namespace": namespace,

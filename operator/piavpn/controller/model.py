@@ -144,6 +144,8 @@ class Observed:
     dedicated: DedicatedState = DedicatedState()
     gateway_pod: Object | None = None
     gateway_config: gateway_config.GatewayConfig | None = None
+    has_http_proxy: bool = False
+    """Whether the Service of an HTTP proxy is there."""
     port_forwarding: bool = False
     """Whether a service of the VPN receives a forwarded port."""
     siblings: tuple[Sibling, ...] = ()

@@ -193,6 +193,7 @@ class Observer:
             server_list=self._lists.state(vpn.spec.endpoints),
             gateway_pod=gateways.pods.get(vpn.name),
             gateway_config=gateways.configs.get(vpn.name),
+            has_http_proxy=self._has_http_proxy(vpn.name),
             siblings=tuple(
                 dataclasses.replace(each, server_list=self._lists.state(each.vpn.spec.endpoints))
                 for each in related
@@ -200,6 +201,10 @@ class Observer:
             **self._dedicated_ip(vpn.spec),
             held=gateways.held_without({vpn.name, *(other.name for other in seen.other_vpns)}),
         )
+
+    def _has_http_proxy(self, vpn: str) -> bool:
+        name = names.http_proxy_name(vpn)
+        return self._cluster.get(kube.SERVICES, name, self._settings.namespace) is not None
 
     def _look_at_cluster(self) -> None:
         """Learn the nodes' addresses and the cluster's ranges: those given, else those found."""

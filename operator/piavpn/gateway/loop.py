@@ -215,7 +215,7 @@ class Gateway:
 
     def _watch(self, step: decide.Watch, around: decide.Surroundings) -> None:
         self._inquire(step.current, around.config)
-        seen = watch.look(step, around.config)
+        seen = watch.look(step)
         self._become(
             self._memory.watched(answered=seen.answered, received=seen.received, busy=seen.busy)
         )

@@ -40,10 +40,17 @@ table {TABLE} {{
   counter dropped_input {{ }}
   counter dropped_ipv6 {{ }}
   counter dropped_astray {{ }}
+  counter dropped_proxied {{ }}
   chain questions {{
     type route hook output priority mangle; policy accept;
     ip daddr {dns.UPSTREAM_NETWORK} ct mark 0 ct mark set oifname map @current
     ip daddr {dns.UPSTREAM_NETWORK} meta mark set ct mark
+  }}
+  chain proxied {{
+    type route hook output priority mangle; policy accept;
+    meta skuid {names.HTTP_PROXY_USER} ct mark 0 oifname {_TUNNELS} \
+ct mark set oifname map @current
+    meta skuid {names.HTTP_PROXY_USER} ct mark & {MARK_MASK:#x} != 0 meta mark set ct mark
   }}
   chain answerers {{
     type nat hook output priority -100; policy accept;
@@ -91,8 +98,16 @@ table {TABLE} {{
     type filter hook output priority filter; policy accept;
     meta nfproto ipv6 oifname != "lo" counter name dropped_ipv6 drop
     oifname "{names.POD_LINK}" icmp type redirect drop
+    meta skuid {names.HTTP_PROXY_USER} goto proxy
 {_own_marks()}
     oifname != {_INSIDE} ct mark & {MARK_MASK:#x} != 0 {_ASTRAY}
+  }}
+  chain proxy {{
+    ct direction reply accept
+    oifname "lo" meta l4proto {{ tcp, udp }} th dport 53 accept
+    ip daddr != {_PRIVATE} oifname {_TUNNELS} accept
+    meta l4proto tcp counter name dropped_proxied reject with tcp reset
+    counter name dropped_proxied drop
   }}
   chain leaving {{
     type filter hook postrouting priority filter; policy accept;
@@ -120,6 +135,11 @@ flush map {TABLE} resolvers
     return change
 
 
+_PRIVATE = (
+    "{ 0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, "
+    "192.168.0.0/16, 224.0.0.0/3 }"
+)
+"""What the HTTP proxy has no business with: the cluster, its nodes, and PIA's own services."""
 _ASTRAY = "counter name dropped_astray drop"
 _TUNNELS = "{ " + ", ".join(f'"{slot.link}"' for slot in SLOTS) + " }"
 _INSIDE = (
@@ -128,8 +148,9 @@ _INSIDE = (
 
 
 def _current(slot: Slot) -> str:
-    """Return where new connections go: what comes from the bridge, and our own questions."""
-    return ", ".join(f'"{link}" : {slot.mark:#x}' for link in (names.POD_LINK, "lo"))
+    """Return where new connections go: the bridge's, our own questions, and the HTTP proxy's."""
+    links = (names.POD_LINK, "lo", *names.TUNNEL_LINKS)
+    return ", ".join(f'"{link}" : {slot.mark:#x}' for link in links)
 
 
 def _initial(resolvers: Resolvers) -> str:

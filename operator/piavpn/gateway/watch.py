@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 from pyroute2 import NetlinkError
 
-from piavpn.api.gateway_config import GatewayConfig
 from piavpn.gateway import decide, probe, tracked, tunnel
 from piavpn.gateway.roles import Draining
 
@@ -28,7 +27,7 @@ class Sight:
     """Whether apps have connections on the draining session; None without one."""
 
 
-def look(step: decide.Watch, config: GatewayConfig | None) -> Sight:
+def look(step: decide.Watch) -> Sight:
     """Watch for one second."""
     started = time.monotonic()
     sessions = [step.current.session]
@@ -36,17 +35,15 @@ def look(step: decide.Watch, config: GatewayConfig | None) -> Sight:
         sessions.append(step.draining.session)
     answered = probe.ping_each({one.link: one.server_vip for one in sessions}, timeout=PING_SECONDS)
     received = {one.link: tunnel.received(one) for one in sessions}
-    busy = _is_busy(step.draining, config) if step.draining is not None else None
+    busy = _is_busy(step.draining) if step.draining is not None else None
     time.sleep(max(0.0, started + PING_SECONDS - time.monotonic()))
     return Sight(answered, received, busy)
 
 
-def _is_busy(draining: Draining, config: GatewayConfig | None) -> bool:
+def _is_busy(draining: Draining) -> bool:
     """Tell whether an app uses it still; what cannot be seen counts as use."""
-    own = [draining.session.peer_address]
-    if config is not None:
-        own.append(config.network.gateway_address)
+    session = draining.session
     try:
-        return tracked.is_busy(draining.session.slot, own)
+        return tracked.is_busy(session.slot, session.peer_address)
     except NetlinkError:
         return True

@@ -174,7 +174,14 @@ def _read_rule(item: Any) -> Rule:  # noqa: ANN401 - pyroute2 has no types
         mask=item.get_attr("FRA_FWMASK") if mark is not None else WHOLE_MARK,
         iif=item.get_attr("FRA_IIFNAME"),
         oif=item.get_attr("FRA_OIFNAME"),
+        uid=_uid(item.get_attr("FRA_UID_RANGE")),
     )
+
+
+def _uid(range_: str | None) -> int | None:
+    """Return the one user that a range, as `first:last`, is of."""
+    first, _, last = (range_ or "").partition(":")
+    return int(first) if first and first == last else None
 
 
 def _network(address: str | None, length: int) -> ipaddress.IPv4Network | None:
@@ -219,4 +226,6 @@ def _rule_message(rule: Rule, owner: Owner) -> dict[str, Any]:
         message["iifname"] = rule.iif
     if rule.oif is not None:
         message["oifname"] = rule.oif
+    if rule.uid is not None:
+        message["uid_range"] = f"{rule.uid}:{rule.uid}"
     return message

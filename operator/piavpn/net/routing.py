@@ -45,3 +45,5 @@ class Rule:
     to: ipaddress.IPv4Network | None = None
     iif: str | None = None
     oif: str | None = None
+    uid: int | None = None
+    """The user whose sockets it is for."""

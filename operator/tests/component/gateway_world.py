@@ -217,6 +217,9 @@ def _bridge(made: World) -> None:
         nft.load(LOCK)
     # A default route by eth0, which the node agent would take away: nothing may depend on that.
     pod.run(f"ip route add default via {CLUSTER} dev eth0")
+    # What does come by eth0 is answered by it.
+    pod.run(f"ip rule add pref 50 from {POD_ADDRESS} lookup 4096")
+    pod.run(f"ip route add default via {CLUSTER} dev eth0 table 4096")
     pod.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0")
     pod.run("sysctl -qw net.ipv4.conf.default.rp_filter=0")
     for namespace, port, address in ((pod, "vpn1", GATEWAY), (app, "vpn2", APP)):

@@ -23,6 +23,7 @@ RULES = (
     Rule(priority=100, table=100, oif="piaw0"),
     Rule(priority=110, table=100, fwmark=0x100, mask=0xF00),
     Rule(priority=115, table=100, from_=IPv4Network("10.244.0.5/32")),
+    Rule(priority=117, table=103, uid=65533),
     Rule(priority=120, table=None, iif="vpn0"),
 )
 
