@@ -120,6 +120,7 @@ table inet piavpn_lock {
   chain cluster_link {
     ip hdrlength > 5 counter name dropped_options drop
     ct direction reply ct mark & 0x1000 == 0x1000 accept
+    meta skuid 65533 counter name dropped_cluster_link drop
     ip daddr @cluster meta l4proto { tcp, udp } th dport 53 accept
     ip daddr 169.254.20.10 meta l4proto { tcp, udp } th dport 53 accept
     ip daddr @cluster tcp dport { 443, 6443 } accept

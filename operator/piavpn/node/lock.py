@@ -85,6 +85,7 @@ def ruleset(plan: PodPlan, link: ClusterLink) -> str:
             subnet=plan.network.subnet,
             cluster=_elements(plan.cluster),
             cache=NODE_LOCAL_DNS.network_address,
+            proxy=names.HTTP_PROXY_USER,
         )
     return _SERVICE.format(
         address=plan.address, cluster_address=link.address, cluster=_elements(plan.direct)
@@ -166,7 +167,7 @@ dnat ip to {address}
 
 # A gateway begins connections to two peers in the cluster alone: to cluster DNS or the node's cache
 # of it, which it asks for names of the cluster, and to the API server, at the ports that its
-# Service and its process have.
+# Service and its process have. Its HTTP proxy, which others may use, only answers there.
 _GATEWAY = """\
 table inet piavpn_lock
 delete table inet piavpn_lock
@@ -206,6 +207,7 @@ table inet piavpn_lock {{
   chain cluster_link {{
     ip hdrlength > 5 counter name dropped_options drop
     ct direction reply ct mark & 0x1000 == 0x1000 accept
+    meta skuid {proxy} counter name dropped_cluster_link drop
     ip daddr @cluster meta l4proto {{ tcp, udp }} th dport 53 accept
     ip daddr {cache} meta l4proto {{ tcp, udp }} th dport 53 accept
     ip daddr @cluster tcp dport {{ 443, 6443 }} accept

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 from collections.abc import Iterator
 
 import namespaces
@@ -9,6 +10,7 @@ import nodeworld
 import pytest
 from nodeworld import GATEWAY, NETWORK, TestPod, World
 
+from piavpn.api import names
 from piavpn.net import nft
 from piavpn.node import bridge
 from piavpn.node.attach import Done
@@ -78,3 +80,17 @@ def test_a_gateway_begins_connections_to_cluster_dns_and_the_api_server_alone(
     # The control: the same attempts, seen by the same detector, where the lock is not.
     gateway.run("nft delete table inet piavpn_lock")
     assert attempted(world, gateway) == {"dns": 2, "api": 1, "rest": 4}
+
+
+def test_its_http_proxy_begins_none_there(world: World, gateway: TestPod) -> None:
+    def tried(user: int) -> int:
+        with world.node.entered():
+            before = nft.counters("netdev detector")["api"].packets
+        code = f"import socket; socket.create_connection(('{CLUSTER_SERVICE}', 443), 0.1)"
+        as_user = f"setpriv --reuid {user} --clear-groups {sys.executable} -I -c"
+        gateway.run(f'{as_user} "{code}"', check=False)
+        with world.node.entered():
+            return nft.counters("netdev detector")["api"].packets - before
+
+    assert tried(names.HTTP_PROXY_USER) == 0
+    assert tried(0) == 1
