@@ -1,4 +1,7 @@
-"""A small HTTP server for the kubelet's probes: one path for each question, 200 or 503."""
+"""A small HTTP server for the kubelet's probes: one path for each question, 200 or 503.
+
+It can have other pages, too, as one for metrics.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,29 @@ import socketserver
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 
 Check = Callable[[], bool]
+Page = Callable[[], tuple[str, bytes]]
+"""Returns the content type and the body."""
+_NO_PAGES: Mapping[str, Page] = MappingProxyType({})
 
 
-def serve(host: str, port: int, checks: Mapping[str, Check]) -> http.server.ThreadingHTTPServer:
-    """Answer the paths of `checks` in a thread of its own until the server's `shutdown()`.
+def serve(
+    host: str, port: int, checks: Mapping[str, Check], pages: Mapping[str, Page] = _NO_PAGES
+) -> http.server.ThreadingHTTPServer:
+    """Answer these paths in a thread of its own until the server's `shutdown()`.
 
     Args:
         host: address to listen on.
         port: port to listen on; 0 takes a free one, see the server's `server_port`.
         checks: path, such as `/livez`, to a quick function that tells whether all is well.
+        pages: path, such as `/metrics`, to what makes the page.
 
     Raises:
         OSError: the address cannot be listened on.
     """
-    server = _Server((host, port), checks)
+    server = _Server((host, port), checks, pages)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server
 
@@ -40,8 +50,10 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class _Server(Server):
-    def __init__(self, address: tuple[str, int], checks: Mapping[str, Check]) -> None:
-        self.checks = dict(checks)
+    def __init__(
+        self, address: tuple[str, int], checks: Mapping[str, Check], pages: Mapping[str, Page]
+    ) -> None:
+        self.checks, self.pages = dict(checks), dict(pages)
         super().__init__(address, _Handler)
 
 
@@ -50,16 +62,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     timeout = 5
 
     def do_GET(self) -> None:
-        check = self.server.checks.get(self.path)
-        if check is None:
-            self._answer(HTTPStatus.NOT_FOUND)
-            return
-        self._answer(HTTPStatus.OK if check() else HTTPStatus.SERVICE_UNAVAILABLE)
+        if page := self.server.pages.get(self.path):
+            self._answer(HTTPStatus.OK, *page())
+        elif check := self.server.checks.get(self.path):
+            self._say(HTTPStatus.OK if check() else HTTPStatus.SERVICE_UNAVAILABLE)
+        else:
+            self._say(HTTPStatus.NOT_FOUND)
 
-    def _answer(self, status: HTTPStatus) -> None:
-        body = f"{status.phrase}\n".encode()
+    def _say(self, status: HTTPStatus) -> None:
+        self._answer(status, "text/plain", f"{status.phrase}\n".encode())
+
+    def _answer(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

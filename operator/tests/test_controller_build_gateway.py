@@ -153,7 +153,10 @@ def test_the_gateway_is_a_stateful_set_of_one_pod_with_no_more_rights_than_it_ne
             "updateStrategy": {"type": "OnDelete"},
             "selector": {"matchLabels": {"piavpn.dev/gateway": "home"}},
             "template": {
-                "metadata": {"labels": METADATA["labels"], "annotations": {}},
+                "metadata": {
+                    "labels": METADATA["labels"],
+                    "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"},
+                },
                 "spec": POD_SPEC,
             },
         },

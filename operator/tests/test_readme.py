@@ -9,6 +9,7 @@ from pathlib import Path
 import crd_schema
 import pytest
 
+import piavpn
 from piavpn import gateway, node
 from piavpn.api import conditions
 from piavpn.controller import reasons
@@ -104,27 +105,38 @@ def test_every_reason_is_explained_and_no_other() -> None:
     assert explained == written_reasons()
 
 
+PARTS = ("the node agent", "a gateway")
+
+
 def served_metrics() -> set[str]:
     """Return the names of all metrics that some part of the product serves."""
     names = set()
-    for module in Path(str(node.__file__)).parent.glob("metrics.py"):
+    for module in Path(str(piavpn.__file__)).parent.glob("*/metrics.py"):
         for item in ast.walk(ast.parse(module.read_text())):
             match item:
                 case ast.Call(
-                    func=ast.Attribute(attr="gauge"), args=[ast.Constant(value=name), *_]
+                    func=ast.Attribute(attr="gauge" | "histogram"),
+                    args=[ast.Constant(value=name), *_],
                 ):
                     names.add(f"piavpn_{name}")
                 case ast.Call(
                     func=ast.Attribute(attr="counter"), args=[ast.Constant(value=name), *_]
                 ):
                     names.add(f"piavpn_{name}_total")
-                case ast.Call(func=ast.Name(id="_Drops"), args=[ast.Constant(value=name), *_]):
+                case ast.Call(
+                    func=ast.Attribute(attr="Drops"), args=[ast.Constant(value=name), *_]
+                ):
                     names.add(f"piavpn_{name}_packets_total")
     return names
 
 
 def test_every_metric_is_described_and_no_other() -> None:
-    described = {name for row in rows("metric ") for name in re.findall(r"`(\w+)`", row[0])}
+    described = {
+        name
+        for kind in PARTS
+        for row in rows(f"metric of {kind}")
+        for name in re.findall(r"`(\w+)`", row[0])
+    }
     assert described == served_metrics()
     assert "piavpn_dropped_packets_total" in described
 

@@ -16,6 +16,8 @@ HEALTH_PORT = 8080
 RUNNING_GROUP = 65534
 """The group that the gateway goes on as."""
 
+_SCRAPED = {"prometheus.io/scrape": "true", "prometheus.io/port": str(HEALTH_PORT)}
+"""Annotations of the pod: no part of its spec, so that they replace no pod."""
 _CAPABILITIES = ["NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SETGID", "SETPCAP", "SETUID"]
 
 
@@ -61,7 +63,8 @@ def stateful_set(vpn: types.PiaVpn, operator: settings.Settings) -> model.Object
             "template": {
                 "metadata": {
                     "labels": _labels(vpn),
-                    "annotations": {names.ANNOTATION_SPEC_HASH: spec_hash(spec, operator.image)},
+                    "annotations": _SCRAPED
+                    | {names.ANNOTATION_SPEC_HASH: spec_hash(spec, operator.image)},
                 },
                 "spec": spec,
             },

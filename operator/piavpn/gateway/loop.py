@@ -19,6 +19,7 @@ from piavpn.gateway import (
     outside,
     resolver,
     status,
+    tally,
     tunnel,
     watch,
 )
@@ -77,6 +78,7 @@ class Gateway:
         self._memory = Memory(
             kept=self._kept if self._kept.sessions else None, exit_address=self._kept.exit_address
         )
+        self._tally = tally.Tally()
         self._resolver = resolver.Resolver(files.state)
         self._said = ""
         self._turned = time.monotonic()
@@ -107,6 +109,14 @@ class Gateway:
         memory = self._memory
         known = (memory.exit_address, memory.session.address if memory.session else None)
         return frozenset(address for address in known if address is not None)
+
+    def memory(self) -> Memory:
+        """Return what is known of the tunnel; from any thread."""
+        return self._memory
+
+    def tally(self) -> tally.Tally:
+        """Return what has happened to the tunnel; from any thread."""
+        return self._tally
 
     def turn(self) -> None:
         """Take one step and the time that it needs.
@@ -231,6 +241,7 @@ class Gateway:
     def _become(self, after: Memory) -> None:
         """Go on with this memory; keep for a restart what has changed of it, and tell it."""
         before, self._memory = self._memory, after
+        self._tally = self._tally.after(before, after)
         if after.to_keep() != before.to_keep() and after.kept is None:
             kept.save(self._state_file, after.to_keep())
         for event in events.between(before, after):

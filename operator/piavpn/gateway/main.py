@@ -10,7 +10,7 @@ import sys
 
 from pyroute2 import NetlinkError
 
-from piavpn import health, kube
+from piavpn import health, kube, metrics
 from piavpn.gateway import (
     inputs,
     loop,
@@ -19,6 +19,7 @@ from piavpn.gateway import (
     privileges,
     report,
 )
+from piavpn.gateway import metrics as gateway_metrics
 from piavpn.net import nft
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,15 @@ def _run(vpn: str, namespace: str, files: inputs.Files) -> None:
     store = portstore.Store(
         vpn, namespace, state=files.state, mounted=files.port, connect=kube.Cluster.connect
     )
-    portforwarder.PortForwarder(files, gateway, reporter.show_port, store, dice).start()
-    health.serve("0.0.0.0", HEALTH_PORT, {"/livez": gateway.live, "/readyz": gateway.ready})  # noqa: S104 - the kubelet asks at the pod's address
+    forwarder = portforwarder.PortForwarder(files, gateway, reporter.show_port, store, dice)
+    forwarder.start()
+    told = gateway_metrics.Metrics(vpn, files.config, gateway, forwarder.report)
+    health.serve(
+        "0.0.0.0",  # noqa: S104 - the kubelet asks at the pod's address
+        HEALTH_PORT,
+        {"/livez": gateway.live, "/readyz": gateway.ready},
+        {"/metrics": metrics.page(told.read)},
+    )
     reporter.start()
     try:
         while True:

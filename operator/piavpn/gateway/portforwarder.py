@@ -67,6 +67,7 @@ class PortForwarder:
         self._config: GatewayConfig | None = None
         self._ways: frozenset[forwarded.Way] = frozenset()
         self._led_back: frozenset[ipaddress.IPv4Address] = frozenset()
+        self._report: portreport.PortReport | None = None
         self._said = ""
 
     def start(self) -> None:
@@ -77,6 +78,10 @@ class PortForwarder:
         self._store.start()
         self._try()
         threading.Thread(target=self._run, name="portforward", daemon=True).start()
+
+    def report(self) -> portreport.PortReport | None:
+        """Return what was told last; None where there is to be no port. From any thread."""
+        return self._report
 
     def _run(self) -> None:
         while True:
@@ -109,6 +114,7 @@ class PortForwarder:
         report = portreport.of(
             self._memory, step, self._config.port_forwarding, checkable=around.checkable
         )
+        self._report = report
         self._show(report)
         self._say(report.condition.message if report is not None else "")
 

@@ -16,6 +16,8 @@ from piavpn.gateway import dns
 from piavpn.gateway.slots import HAIRPIN_MARK, MARK_MASK, SLOTS, Slot
 
 TABLE = "inet piavpn"
+DROPPED = "dropped_"
+"""How the names of the counters of what is dropped begin."""
 Resolvers = Mapping[Slot, Sequence[ipaddress.IPv4Address]]
 """Whom to ask by each slot: at least one for a slot that has a session."""
 

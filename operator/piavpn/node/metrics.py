@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,7 +12,6 @@ from pyroute2 import IPRoute, NetlinkError
 from piavpn import metrics
 from piavpn.api import names
 from piavpn.net import netns, nft
-from piavpn.net.nft import Counter
 from piavpn.node import guard, hostfilter, leaktests, lock, outlet, sandbox
 from piavpn.node.model import Role
 from piavpn.node.pods import Member
@@ -115,27 +114,11 @@ def _confined(services: list[Member], gateways: list[Member]) -> Iterator[GaugeM
     yield from (pods, service, gateway)
 
 
-class _Drops:
-    """Counters of packets and bytes, by the reason for which they were dropped."""
-
-    def __init__(self, name: str, what: str, labels: tuple[str, ...]) -> None:
-        self.families = tuple(
-            metrics.counter(f"{name}_{unit}", f"{unit.capitalize()} {what}.", (*labels, "reason"))
-            for unit in ("packets", "bytes")
-        )
-
-    def add(self, labels: list[str], counters: Mapping[str, Counter], prefix: str) -> None:
-        """Add those counters whose names begin with `prefix`."""
-        packets, size = self.families
-        for name, counter in counters.items():
-            if name.startswith(prefix):
-                packets.add_metric([*labels, name.removeprefix(prefix)], counter.packets)
-                size.add_metric([*labels, name.removeprefix(prefix)], counter.bytes)
-
-
 def _drops_of_services(services: Iterable[Member]) -> Iterator[Metric]:
-    dropped = _Drops("dropped", "of the app that its lock has dropped", _SERVICE)
-    probes = _Drops("probe", "of gate and leak test that the app's lock has dropped", _SERVICE)
+    dropped = metrics.Drops("dropped", "of the app that its lock has dropped", _SERVICE)
+    probes = metrics.Drops(
+        "probe", "of gate and leak test that the app's lock has dropped", _SERVICE
+    )
     for member in services:
         counters = _inside(member, lambda: nft.counters(lock.TABLE)) or {}
         dropped.add(_labels(member), counters, lock.DROPPED)
@@ -144,7 +127,7 @@ def _drops_of_services(services: Iterable[Member]) -> Iterator[Metric]:
 
 
 def _drops_of_gateways(gateways: Iterable[Member]) -> Iterator[Metric]:
-    dropped = _Drops("gateway_dropped", "that the gateway's lock has dropped", _GATEWAY)
+    dropped = metrics.Drops("gateway_dropped", "that the gateway's lock has dropped", _GATEWAY)
     links = (
         metrics.counter(
             "tunnel_receive_bytes", "Bytes received through the tunnel.", (*_GATEWAY, "link")
@@ -163,7 +146,7 @@ def _drops_of_gateways(gateways: Iterable[Member]) -> Iterator[Metric]:
 
 
 def _drops_of_the_node() -> Iterator[CounterMetricFamily]:
-    dropped = _Drops("node_dropped", "that a filter of the node has dropped", ("filter",))
+    dropped = metrics.Drops("node_dropped", "that a filter of the node has dropped", ("filter",))
     try:
         found = nft.all_counters([table for tables in _FILTERS.values() for table in tables])
     except nft.NftError as error:

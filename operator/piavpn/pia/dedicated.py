@@ -12,7 +12,7 @@ import json
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-from piavpn.pia import errors, https
+from piavpn.pia import calls, errors, https
 
 ACTIVE = "active"
 
@@ -30,6 +30,7 @@ class DedicatedIp:
     expires: datetime | None = None
 
 
+@calls.counted("dedicatedIP")
 def look_up(
     url: str, *, token: str, dedicated_token: str, ca_bundle: str | None, timeout: float = 10.0
 ) -> DedicatedIp:

@@ -10,11 +10,12 @@ import ipaddress
 from collections.abc import Callable
 from http import HTTPStatus
 
-from piavpn.pia import errors, https, tls
+from piavpn.pia import calls, errors, https, tls
 
 Resolve = Callable[[str], ipaddress.IPv4Address | None]
 
 
+@calls.counted("exitAddress")
 def get(
     url: str, resolve: Resolve, *, link: str, ca_bundle: str | None, timeout: float
 ) -> ipaddress.IPv4Address:

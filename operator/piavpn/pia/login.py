@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 
-from piavpn.pia import errors, https
+from piavpn.pia import calls, errors, https
 
 _TOKEN = re.compile(r"[!-~]{1,1024}")
 """PIA's tokens have 128 characters; their form is PIA's business."""
 
 
+@calls.counted("login")
 def login(
     url: str, username: str, password: str, *, ca_bundle: str | None, timeout: float = 10.0
 ) -> str:

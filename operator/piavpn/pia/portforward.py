@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
-from piavpn.pia import errors, https, tls
+from piavpn.pia import calls, errors, https, tls
 
 PORT = 19999
 BIND_INTERVAL = timedelta(minutes=15)
@@ -66,6 +66,7 @@ class Api:
     ca_bundle: str | None
     port: int = PORT
 
+    @calls.counted("getSignature")
     def sign(self, token: str, *, timeout: float) -> SignedPort:
         """Ask for a new port (`getSignature`); `timeout` is in seconds for the whole call.
 
@@ -80,6 +81,7 @@ class Api:
         except (KeyError, TypeError, ValueError) as error:
             raise errors.BadResponse(f"{self._peer} gives a port that cannot be read") from error
 
+    @calls.counted("bindPort")
     def bind(self, signed: SignedPort, *, timeout: float) -> None:
         """Have the port forwarded to our address in the tunnel (`bindPort`), or renew that.
 

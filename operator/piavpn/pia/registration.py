@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Any
 
 from piavpn.api import gateway_config
-from piavpn.pia import errors, https, tls
+from piavpn.pia import calls, errors, https, tls
 
 _KEY_BYTES = 32
 _MAX_PORT = 65535
@@ -40,6 +40,7 @@ class Registration:
     """Resolvers inside the tunnel; at least one."""
 
 
+@calls.counted("addKey")
 def add_key(  # noqa: PLR0913 - what addKey needs to be told
     server: gateway_config.Server,
     *,

@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from piavpn.pia import errors, https
+from piavpn.pia import calls, errors, https
 
 PUBLIC_KEY_FILE = "serverlist.public.pem"
 """The key that every client of PIA's carries, e.g. in pia-foss/desktop's environment.cpp."""
@@ -66,6 +66,7 @@ class ServerList:
     port: int
 
 
+@calls.counted("serverList")
 def fetch(url: str, *, ca_bundle: str | None, timeout: float = 10.0) -> bytes:
     """Return the list as served, to be kept and parsed; `timeout` is in seconds.
 
