@@ -44,6 +44,7 @@ class Metrics:
         yield from _confined(services, gateways)
         yield from self._tests(services)
         yield from _drops_of_services(services)
+        yield from _bytes_of_services(services)
         yield from _drops_of_gateways(gateways)
         yield from _drops_of_the_node()
 
@@ -126,6 +127,19 @@ def _drops_of_services(services: Iterable[Member]) -> Iterator[Metric]:
     yield from (*dropped.families, *probes.families)
 
 
+def _bytes_of_services(services: Iterable[Member]) -> Iterator[Metric]:
+    received = metrics.counter(
+        "service_receive_bytes", "Bytes that came to the app by the bridge.", _SERVICE
+    )
+    sent = metrics.counter("service_transmit_bytes", "Bytes that the app sent by it.", _SERVICE)
+    for member in services:
+        counts = _inside(member, lambda: _bytes_of(names.POD_LINK)) or {}
+        for came, went in counts.values():
+            received.add_metric(_labels(member), came)
+            sent.add_metric(_labels(member), went)
+    yield from (received, sent)
+
+
 def _drops_of_gateways(gateways: Iterable[Member]) -> Iterator[Metric]:
     dropped = metrics.Drops("gateway_dropped", "that the gateway's lock has dropped", _GATEWAY)
     links = (
@@ -139,7 +153,7 @@ def _drops_of_gateways(gateways: Iterable[Member]) -> Iterator[Metric]:
     for member in gateways:
         counters = _inside(member, lambda: nft.counters(lock.TABLE)) or {}
         dropped.add(_labels(member), counters, lock.DROPPED)
-        for link, counts in (_inside(member, _tunnel_bytes) or {}).items():
+        for link, counts in (_inside(member, lambda: _bytes_of(*names.TUNNEL_LINKS)) or {}).items():
             for family, count in zip(links, counts, strict=True):
                 family.add_metric([*_labels(member), link], count)
     yield from (*dropped.families, *links)
@@ -158,17 +172,15 @@ def _drops_of_the_node() -> Iterator[CounterMetricFamily]:
     yield from dropped.families
 
 
-def _tunnel_bytes() -> dict[str, tuple[int, int]]:
-    """Return bytes received and sent by each WireGuard link of our namespace."""
+def _bytes_of(*links: str) -> dict[str, tuple[int, int]]:
+    """Return bytes received and sent by those of the links that our namespace has."""
     with IPRoute() as kernel:
         stats = {
             link.get_attr("IFLA_IFNAME"): link.get_attr("IFLA_STATS64")
             for link in kernel.get_links()
         }
     return {
-        name: (stats[name]["rx_bytes"], stats[name]["tx_bytes"])
-        for name in names.TUNNEL_LINKS
-        if name in stats
+        name: (stats[name]["rx_bytes"], stats[name]["tx_bytes"]) for name in links if name in stats
     }
 
 

@@ -73,6 +73,17 @@ def test_what_an_app_tries_is_counted_and_what_the_leak_test_tries_is_not(agent:
     assert agent.metrics()[dropped] == 2 * 84
 
 
+def test_what_an_app_sends_and_receives_by_the_bridge_is_counted(agent: Agent) -> None:
+    agent.attach()
+    sent = f"piavpn_service_transmit_bytes_total{{{APP}}}"
+    received = f"piavpn_service_receive_bytes_total{{{APP}}}"
+    before = agent.metrics()
+    agent.world.node.run("ping -c 2 -i 0.2 -s 1000 -W 1 10.100.0.10")
+    after = agent.metrics()
+    assert after[sent] - before[sent] >= 2 * 1042
+    assert after[received] - before[received] >= 2 * 1042
+
+
 def test_what_the_node_drops_is_counted_by_filter(agent: Agent) -> None:
     agent.attach()
     agent.world.node.run("ip link set br-home up")
