@@ -14,6 +14,7 @@ IPV4_WITH_OPTIONS = bytes.fromhex(
     "46000020 00000000 4006 0000 0af40005 c0000204 01010101" + "0050 01bb 0000 0000"
 )
 ARP_REQUEST = bytes.fromhex("0001 0800 06 04 0001 020000000001 0af40005 000000000000 c0000203")
+ARP_REPLY = bytes.fromhex("0001 0800 06 04 0002 020000000001 0af40005 020000000002 c0000203")
 IPV6_UDP = bytes.fromhex(
     "60000000 0008 11 40"
     "20010db8000000000000000000000005 20010db8000000000000000000000001"
@@ -32,6 +33,7 @@ NEIGHBOUR_SOLICITATION = bytes.fromhex(
         (frames.IPV4, IPV4_UDP, (IPv4Address("192.0.2.1"), 9)),
         (frames.IPV4, IPV4_WITH_OPTIONS, (IPv4Address("192.0.2.4"), 443)),
         (frames.ARP, ARP_REQUEST, (IPv4Address("192.0.2.3"), None)),
+        (frames.ARP, ARP_REPLY, None),
         (frames.IPV6, IPV6_UDP, (IPv6Address("2001:db8::1"), 53)),
         (frames.IPV6, NEIGHBOUR_SOLICITATION, (IPv6Address("2001:db8::1"), None)),
         (frames.IPV4, b"", None),

@@ -16,11 +16,12 @@ _IPV4_TARGET, _ARP_TARGET = 16, 24
 """Where a packet names whom it is for, or asks for, counted from the network header."""
 _UDP, _TCP, _ICMPV6, _NO_NEXT_HEADER = 17, 6, 58, 59
 _NEIGHBOUR_SOLICITATION = 135
+_ARP_REQUEST = 1
 _DISCARD = 9
 
 # linux/bpf_common.h and linux/filter.h.
 _LOAD_WORD, _AND, _IF_EQUAL, _RETURN = 0x20, 0x54, 0x15, 0x06
-_FRAMES_PROTOCOL, _FRAMES_KIND = 0xFFFFF000, 0xFFFFF004
+_FRAMES_PROTOCOL, _FRAMES_KIND, _FRAMES_MARK = 0xFFFFF000, 0xFFFFF004, 0xFFFFF014
 _OUTGOING, _WHOLE = 4, 0xFFFF
 
 _Line = tuple[int, int, int, int]
@@ -28,16 +29,21 @@ _Line = tuple[int, int, int, int]
 
 
 def tap_filter(
-    outside: ipaddress.IPv4Network, others: Iterable[ipaddress.IPv4Address]
+    outside: ipaddress.IPv4Network, others: Iterable[ipaddress.IPv4Address], replies: int
 ) -> list[bytes]:
     """Return the lines of the filter of a packet socket that begins at the network header.
 
-    It passes what leaves, and of that: IPv4 and ARP to `outside`, IPv4 to `others`, all IPv6. It
-    runs in the kernel: a busy app's packets would crowd out the few that are looked for.
+    It passes what leaves, and of that: IPv4 and ARP to `outside`, IPv4 to `others`, all IPv6; but
+    nothing with the mark `replies`, since anybody can send what looks as if it came from `outside`.
+    It runs in the kernel: a busy app's packets would crowd out the few that are looked for.
     """
     lines = [
         (_LOAD_WORD, 0, 0, _FRAMES_KIND),
         (_IF_EQUAL, 1, 0, _OUTGOING),
+        (_RETURN, 0, 0, 0),
+        (_LOAD_WORD, 0, 0, _FRAMES_MARK),
+        (_AND, 0, 0, replies),
+        (_IF_EQUAL, 1, 0, 0),
         (_RETURN, 0, 0, 0),
         *_of(IPV6, [(_RETURN, 0, 0, _WHOLE)]),
         *_of(ARP, _to(_ARP_TARGET, outside)),
@@ -61,7 +67,8 @@ def read(
                 packet[9], packet, packet[0] % 16 * 4
             )
         if protocol == ARP:
-            return ipaddress.IPv4Address(packet[24:28]), None
+            asks = packet[7] == _ARP_REQUEST
+            return (ipaddress.IPv4Address(packet[24:28]), None) if asks else None
         if protocol == IPV6:
             if packet[6] == _ICMPV6 and packet[40] == _NEIGHBOUR_SOLICITATION:
                 return ipaddress.IPv6Address(packet[48:64]), None

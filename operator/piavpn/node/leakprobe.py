@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import ctypes
 import errno
 import ipaddress
 import operator
+import os
 import socket
+import struct
 import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -31,6 +32,8 @@ _KINDS = {Protocol.UDP: socket.SOCK_DGRAM, Protocol.TCP: socket.SOCK_STREAM}
 _TAKES_SECONDS = 0.5
 """How long a frame may take to the node's filter: a link's other end is served a moment later."""
 _PAUSE_SECONDS = 0.02
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def run(fd: int, cluster: Collection[ipaddress.IPv4Network]) -> Run:
@@ -121,14 +124,23 @@ def _send(attempt: Attempt) -> int:
 @contextlib.contextmanager
 def _tap(resolvers: Collection[ipaddress.IPv4Address]) -> Iterator[socket.socket]:
     """Listen behind the lock, on all links of our namespace."""
-    lines = frames.tap_filter(leaktest.OUTSIDE_IPV4, resolvers)
+    lines = frames.tap_filter(leaktest.OUTSIDE_IPV4, resolvers, lock.CAME_IN)
     program = ctypes.create_string_buffer(b"".join(lines))
-    kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
-    with socket.socket(socket.AF_PACKET, kind, socket.htons(_EVERY_PROTOCOL)) as tap:
+    # Without a protocol it hears nothing yet: what came before the filter is the pod's own traffic.
+    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0) as tap:
         tap.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _Program.of(len(lines), program))
-        # What came before the filter did is the pod's own traffic.
-        collections.deque(_drain(tap), maxlen=0)
+        _hear_all_links(tap)
         yield tap
+
+
+def _hear_all_links(tap: socket.socket) -> None:
+    """Bind it, as packet(7) says; Python's own would have a link's name."""
+    everywhere = struct.pack(
+        "=HHiHBB8x", socket.AF_PACKET, socket.htons(_EVERY_PROTOCOL), 0, 0, 0, 0
+    )
+    if _libc.bind(tap.fileno(), everywhere, len(everywhere)):
+        number = ctypes.get_errno()
+        raise OSError(number, f"packets cannot be heard: {os.strerror(number)}")
 
 
 class _Program(ctypes.Structure):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import socket
 import threading
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -130,6 +132,36 @@ def test_what_the_app_sends_meanwhile_is_no_leak(locked: Locked) -> None:
         busy.join()
     assert {outcome.leaks for outcome in outcomes} == {()}
     assert {outcome.uncounted for outcome in outcomes} == {0}
+
+
+def test_answers_to_whoever_feigns_an_address_of_the_test_are_no_leak(locked: Locked) -> None:
+    # Else a neighbour, or whoever reaches a NodePort, could have any pod cut off.
+    locked.world.node.run("ip addr add 192.0.2.9/32 dev lo")
+    stop, answers = threading.Event(), list[int]()
+    stranger = threading.Thread(target=_ask_in_anothers_name, args=(locked, stop, answers))
+    stranger.start()
+    try:
+        outcomes = []
+        while len(answers) < 100:
+            outcomes.append(locked.test())
+    finally:
+        stop.set()
+        stranger.join()
+    assert {outcome.leaks for outcome in outcomes} == {()}
+
+
+def _ask_in_anothers_name(locked: Locked, stop: threading.Event, answers: list[int]) -> None:
+    """Ask at a port where nobody listens: the kernel answers itself. So it does by ARP."""
+    while not stop.is_set():
+        locked.world.node.run(f"ip neigh flush to {locked.pod.cluster_address}")
+        with locked.world.node.entered():
+            asking = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        with asking:
+            asking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            asking.bind(("192.0.2.9", 9))
+            asking.settimeout(1)
+            if asking.connect_ex((locked.pod.cluster_address, 9)) == errno.ECONNREFUSED:
+                answers.append(1)
 
 
 def _talk_to_the_cluster(pod: TestPod, stop: threading.Event) -> None:
