@@ -82,7 +82,9 @@ def test_the_order_in_which_links_come_does_not_matter() -> None:
         ),
         ("piavpn.dev/cluster-link/nonsense", Outlet("veth5", None)),
         ("piavpn.dev/cluster-link/10.244.0.5+nonsense", Outlet("veth5", None)),
-        ("piavpn.dev/cut-off", Outlet("veth5", None)),
+        ("piavpn.dev/cluster-link/cut-off", Outlet("veth5", None)),
+        # A bridge: that of a VPN of this name.
+        ("piavpn.dev/cut-off", None),
         ("piavpn.dev/service/10.100.0.10", None),
         ("", None),
     ],

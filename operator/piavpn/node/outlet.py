@@ -23,7 +23,7 @@ PROBES = ((PORTS_TABLE, "probe_ipv6"), (FORWARD_TABLE, "probe_outside"))
 """Counters, by table, of what the leak test sends: one for each part of the filter."""
 
 _ALIAS = f"{guard.ALIAS}cluster-link/"
-CUT_OFF = f"{guard.ALIAS}cut-off"
+CUT_OFF = f"{_ALIAS}cut-off"
 """Alias of a link that the agent has shut: it says so to the next agent, too."""
 
 
@@ -60,8 +60,6 @@ def alias(address: ipaddress.IPv4Address, bypass: Iterable[ipaddress.IPv4Network
 
 def read(name: str, link_alias: str) -> Outlet | None:
     """Return the outlet that a link is by its alias; None where it is none."""
-    if link_alias == CUT_OFF:
-        return Outlet(name, None)
     if not link_alias.startswith(_ALIAS):
         return None
     address, *bypass = link_alias.removeprefix(_ALIAS).split("+")
