@@ -233,10 +233,11 @@ def test_a_new_token_that_is_rejected_too_is_not_followed_by_another_login_at_on
 
 
 def test_gateways_that_still_use_the_last_token_or_whose_clock_is_ahead_cause_no_login() -> None:
-    account = dataclasses.replace(ACCOUNT, token_time=NOW - timedelta(seconds=119))
+    account = dataclasses.replace(ACCOUNT, token_time=NOW - timedelta(seconds=29))
     found = decide.decide(seen(vpn=rejected(since=NOW + timedelta(minutes=5)), account=account))
     assert found.errands == NOTHING
-    account = dataclasses.replace(ACCOUNT, token_time=NOW - timedelta(seconds=120))
+    assert found.requeue_seconds == 1, "when it is told apart from a refusal of the new one"
+    account = dataclasses.replace(ACCOUNT, token_time=NOW - timedelta(seconds=30))
     found = decide.decide(seen(vpn=rejected(since=NOW + timedelta(minutes=5)), account=account))
     assert found.errands == model.Errands(login=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from piavpn.api import codec, conditions
 from piavpn.api.conditions import PiaVpnCondition, Status
@@ -14,7 +14,7 @@ RELOGIN_AFTER = timedelta(minutes=15)
 """How soon a token that PIA rejected may be followed by yet another login: locked accounts get
 tokens that no server takes, and logins are what PIA limits."""
 
-USED_WITHIN = timedelta(minutes=2)
+USED_WITHIN = timedelta(seconds=30)
 """How soon every gateway of an account uses a new token: until then a refusal is about the one
 before, whatever the clock of a gateway's node says."""
 
@@ -31,16 +31,19 @@ def decide(seen: model.Observed) -> tuple[model.Verdict, bool]:
         return _failed(account.failure), model.is_due(account.failure.retry_time, seen.now)
     if not account.has_token:
         return model.Verdict(Status.UNKNOWN, Reason.LOGGING_IN), True
-    if _token_rejected(seen, account):
+    again = relogin_time(seen)
+    if again is not None and seen.now >= again:
         return model.Verdict(Status.UNKNOWN, Reason.LOGGING_IN, "PIA rejected the token"), True
     return model.Verdict(Status.TRUE, Reason.LOGGED_IN), False
 
 
-def _token_rejected(seen: model.Observed, account: model.Account) -> bool:
-    """Tell whether the gateway's servers refuse this token, and another login is due."""
-    assert seen.vpn is not None  # noqa: S101 - the caller looked
+def relogin_time(seen: model.Observed) -> datetime | None:
+    """Return when to log in because servers refuse the token that is there; None if none does."""
+    account = seen.account
+    if seen.vpn is None or account is None or not account.has_token:
+        return None
     if seen.dedicated.rejected is not None and seen.dedicated.rejected == account.token_time:
-        return seen.now - account.token_time >= RELOGIN_AFTER
+        return account.token_time + RELOGIN_AFTER
     kinds = [PiaVpnCondition.REGISTERED, PiaVpnCondition.PORT_FORWARDED]
     if seen.vpn.spec.dedicated_ip_secret_ref is not None:
         kinds.remove(PiaVpnCondition.REGISTERED)  # its servers are shown another token
@@ -48,11 +51,11 @@ def _token_rejected(seen: model.Observed, account: model.Account) -> bool:
     rejected = (it for it in told if it is not None and it.reason == errors.TokenRejected.reason)
     refusal = next(rejected, None)
     if refusal is None:
-        return False
+        return None
     issued, since = account.token_time, refusal.last_transition_time
     if issued is None or since is None:
-        return True
-    return seen.now - issued >= (USED_WITHIN if since > issued else RELOGIN_AFTER)
+        return seen.now
+    return issued + (USED_WITHIN if since > issued else RELOGIN_AFTER)
 
 
 def _failed(failure: model.Failure) -> model.Verdict:

@@ -260,6 +260,8 @@ def _requeue(seen: model.Observed, *, waits_for_pods: bool) -> float:
     due = [failure.retry_time for failure in failures if failure is not None]
     refreshes = (seen.server_list.refresh_time, seen.dedicated.refresh_time)
     due += [refresh for refresh in refreshes if refresh is not None]
+    if (relogin := authentication.relogin_time(seen)) is not None:
+        due.append(relogin)
     seconds = [(moment - seen.now).total_seconds() for moment in due]
     longest = _PODS_SECONDS if waits_for_pods else RESYNC_SECONDS
     return min([longest, *(left for left in seconds if left > 0)])
