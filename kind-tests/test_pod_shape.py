@@ -99,6 +99,19 @@ def test_settings_come_from_config_maps_and_secrets(vpn: str) -> None:
     assert told == "k|a-0|red|Asia/Tokyo|a = 1|k"
 
 
+def test_a_mount_that_cannot_be_is_told_and_mended(vpn: str) -> None:
+    make(vpn, ready=False, mounts=[{"path": "/etc/a", "configMap": {"name": "missing"}}])
+
+    def told() -> str:
+        message = str(kubectl.condition("vpnapp", "a", "Ready", ROOM).get("message"))
+        assert 'configmap "missing" not found' in message, message
+        return message
+
+    waiting.eventually(told, "Ready names the ConfigMap", timeout=90)
+
+    make(vpn, mounts=[{"path": "/etc/a", "emptyDir": {}}])
+
+
 def test_an_app_is_ready_when_its_probe_says_so(vpn: str) -> None:
     probe = {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1}
     mounts = [{"path": "/tmp", "emptyDir": {}}]

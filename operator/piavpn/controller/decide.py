@@ -242,7 +242,8 @@ def _service(
     elif misplaced:
         ready = readiness.wrong_node(seen.gateway_pod)
     else:
-        ready = readiness.of_service(service, vpn_ready, told, pod)
+        warning = seen.warnings.get(network.key(service), "")
+        ready = readiness.of_service(service, vpn_ready, told, pod, warning)
     return model.ServiceDecision(service, allocated, accepted, ready, misplaced, told)
 
 
@@ -268,11 +269,11 @@ def _requeue(seen: model.Observed, *, waits_for_pods: bool) -> float:
 
 
 def _awaited(seen: model.Observed, services: Iterable[model.ServiceDecision]) -> bool:
-    """Tell whether a service is to have a pod and has none: nothing is heard of a refused one."""
+    """Tell whether a service waits for its pod: what keeps that from it is told in Events alone."""
     return any(
         decision.accepted.holds
         and not decision.service.spec.suspend
-        and network.key(decision.service) not in seen.service_pods
+        and readiness.is_awaited(seen.service_pods.get(network.key(decision.service)))
         for decision in services
     )
 

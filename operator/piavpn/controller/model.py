@@ -160,6 +160,8 @@ class Observed:
     """Services whose name belongs to an object that is not theirs, and which it is."""
     refusals: Mapping[ServiceKey, str] = dataclasses.field(default_factory=dict)
     """What the API server said when it took no object, or no pod, of a service."""
+    warnings: Mapping[ServiceKey, str] = dataclasses.field(default_factory=dict)
+    """What was said last of a service's pod that should have started."""
     services_with_ports: frozenset[ServiceKey] = frozenset()
     """Services that have a Service object in the cluster now."""
     services_with_pods: frozenset[ServiceKey] = frozenset()

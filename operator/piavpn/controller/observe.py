@@ -69,12 +69,13 @@ class Observer:
         services = self._services(name)
         pods, elsewhere = self._service_pods(name, services)
         objects = _Objects(self._cluster, name, services)
+        now = datetime.now(UTC)
         awaiting = {
             key: objects.stateful_sets[key]
             for key in objects.stateful_sets.keys() - pods.keys() - _suspended(services)
         }
         seen = model.Observed(
-            now=datetime.now(UTC),
+            now=now,
             settings=self._settings,
             name=name,
             vpn=vpn,
@@ -89,7 +90,8 @@ class Observer:
             foreign=objects.foreign,
             services_with_ports=objects.with_ports,
             services_with_pods=frozenset(objects.stateful_sets),
-            refusals=refusals.of_pods(self._cluster, awaiting),
+            refusals=refusals.of_missing_pods(self._cluster, awaiting),
+            warnings=refusals.of_waiting_pods(self._cluster, pods, now),
             port_forwarding=any(s.spec.receive_forwarded_port is not None for s in services),
         )
         if vpn is not None:

@@ -13,6 +13,8 @@ from piavpn.api.conditions import PiaVpnCondition, PodCondition, ServiceConditio
 from piavpn.controller import mirror, model
 from piavpn.controller.reasons import Reason
 
+_STARTING = "is starting"
+
 
 def of_vpn(
     vpn: types.PiaVpn,
@@ -83,6 +85,7 @@ def of_service(
     vpn_ready: model.Verdict,
     told: Mapping[ServiceCondition, model.Verdict],
     pod: model.Object | None,
+    warning: str = "",
 ) -> model.Verdict:
     """Return whether the app runs, confined, behind a tunnel that works.
 
@@ -91,6 +94,7 @@ def of_service(
         vpn_ready: whether its tunnel works.
         told: what the node agent says of the app's pod.
         pod: the app's pod.
+        warning: what was said last of a pod that should have started; its status is silent.
     """
     vpn = service.spec.vpn_ref.name
     if vpn_ready.status is Status.FALSE:
@@ -100,7 +104,10 @@ def of_service(
     if confined.reason == Reason.NODE_AGENT_SILENT:
         return confined
     if pod is None or not _is_ready(pod):
-        return model.Verdict(Status.FALSE, Reason.POD_NOT_READY, f"the pod {_trouble(pod)}")
+        trouble = _trouble(pod)
+        if trouble == _STARTING and warning:
+            trouble = f"waits: {warning}"
+        return model.Verdict(Status.FALSE, Reason.POD_NOT_READY, f"the pod {trouble}")
     if not confined.holds:
         return model.Verdict(Status.FALSE, Reason.NOT_CONFINED, confined.message)
     if not vpn_ready.holds:
@@ -150,6 +157,11 @@ def pod_address(pod: model.Object) -> ipaddress.IPv4Address | None:
         return None
 
 
+def is_awaited(pod: model.Object | None) -> bool:
+    """Tell whether there is no such pod, or one that has not started."""
+    return pod is None or (pod.get("status") or {}).get("phase") == "Pending"
+
+
 def _is_running(pod: model.Object) -> bool:
     deleting = "deletionTimestamp" in pod["metadata"]
     return not deleting and (pod.get("status") or {}).get("phase") == "Running"
@@ -174,7 +186,7 @@ def _trouble(pod: model.Object | None) -> str:
     if status.get("reason"):
         return f"failed: {status['reason']}: {status.get('message', '')}"
     waits = (_container_trouble(pod, container) for container in _containers(status))
-    return next((trouble for trouble in waits if trouble), "is starting")
+    return next((trouble for trouble in waits if trouble), _STARTING)
 
 
 def _container_trouble(pod: model.Object, container: model.Object) -> str:

@@ -1,19 +1,23 @@
-"""What the API server says when it takes an app's pod from no one.
+"""What keeps an app's pod from being made, or from starting, and stands in Events alone.
 
-A StatefulSet's own status is silent about that: its controller writes Events.
+A StatefulSet's status is silent about a pod that nobody takes, and a pod's about a volume that
+cannot be mounted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from piavpn import kube
 from piavpn.controller import model
 
 _REFUSED = "FailedCreate"
+_PATIENCE = timedelta(seconds=10)
+"""In which an ordinary pod has started, so that nobody need be asked why it has not."""
 
 
-def of_pods(
+def of_missing_pods(
     cluster: kube.Cluster, stateful_sets: Mapping[model.ServiceKey, str]
 ) -> dict[model.ServiceKey, str]:
     """Return what was said last of the pods that these StatefulSets, given by UID, wait for.
@@ -21,12 +25,30 @@ def of_pods(
     Raises:
         kube.KubeError: the API server did not answer.
     """
-    found = {}
-    for key, uid in stateful_sets.items():
-        events = cluster.list(kube.EVENTS, key[0], fields=f"involvedObject.uid={uid}")
-        if message := last_refusal(events):
-            found[key] = message
-    return found
+    said = {key: last_refusal(_about(cluster, key, uid)) for key, uid in stateful_sets.items()}
+    return {key: message for key, message in said.items() if message}
+
+
+def of_waiting_pods(
+    cluster: kube.Cluster, pods: Mapping[model.ServiceKey, model.Object], now: datetime
+) -> dict[model.ServiceKey, str]:
+    """Return what was said last of those of the pods that should have started by now.
+
+    Raises:
+        kube.KubeError: the API server did not answer.
+    """
+    said = {
+        key: last_warning(_about(cluster, key, pod["metadata"]["uid"]))
+        for key, pod in pods.items()
+        if waits(pod, now)
+    }
+    return {key: message for key, message in said.items() if message}
+
+
+def waits(pod: model.Object, now: datetime) -> bool:
+    """Tell whether the pod has not started, though it had the time."""
+    made = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+    return (pod.get("status") or {}).get("phase") == "Pending" and now - made > _PATIENCE
 
 
 def last_refusal(events: list[model.Object]) -> str:
@@ -39,6 +61,20 @@ def last_refusal(events: list[model.Object]) -> str:
     if last is None or last.get("reason") != _REFUSED:
         return ""
     return str(last.get("message", ""))
+
+
+def last_warning(events: list[model.Object]) -> str:
+    """Return the message of the last Event that warns of something; nothing where none does.
+
+    Args:
+        events: those of one pod.
+    """
+    warnings = [event for event in events if event.get("type") == "Warning"]
+    return str(max(warnings, key=_time).get("message", "")) if warnings else ""
+
+
+def _about(cluster: kube.Cluster, key: model.ServiceKey, uid: str) -> list[model.Object]:
+    return cluster.list(kube.EVENTS, key[0], fields=f"involvedObject.uid={uid}")
 
 
 def _time(event: model.Object) -> str:
