@@ -125,7 +125,7 @@ def test_what_is_meant_so_is_taken() -> None:
         livenessProbe={"grpc": {"port": 8080}},
         mounts=[
             {"path": "/etc/app.d/x.conf", "subPath": "a/x", "configMap": {"name": "c"}},
-            {"path": "/run/piavpn-of-mine", "hostPath": {"path": "/", "type": ""}},
+            {"path": "/run/piavpn-of-mine", "hostPath": {"path": "/srv", "type": ""}},
             {"path": "/m", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}},
         ],
         template={"spec": {"hostAliases": [{"ip": "192.168.1.2", "hostnames": ["nas"]}]}},

@@ -113,6 +113,34 @@ def test_powers_that_lead_past_the_lock_are_named(added: list[str], told: str) -
     )
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "//",
+        "/proc",
+        "/proc/1/ns",
+        "/run",
+        "/var/run",
+        "/var",
+        "/var/run/docker.sock",
+        "/run/containerd/containerd.sock",
+        "/data/../run/netns",
+        "/var/lib/kubelet/pods",
+    ],
+)
+def test_a_path_of_the_node_that_opens_all_of_it_is_named(path: str) -> None:
+    spec = confined(volumes=[{"name": "host", "hostPath": {"path": path}}])
+    assert promise.breach(spec) == (
+        f"spec.volumes, volume host: hostPath {path} opens the whole node"
+    )
+
+
+@pytest.mark.parametrize("path", ["/dev/dri", "/mnt/media", "/run/udev", "/etc/localtime", "/srv"])
+def test_any_other_path_of_the_node_may_be_mounted(path: str) -> None:
+    assert promise.breach(confined(volumes=[{"name": "a", "hostPath": {"path": path}}])) == ""
+
+
 @pytest.mark.parametrize("dropped", ["ALL", "NET_RAW", "CAP_NET_RAW", "net_raw"])
 def test_net_raw_is_dropped_in_whatever_spelling(dropped: str) -> None:
     spec = confined(containers=[container(capabilities={"drop": [dropped]})])

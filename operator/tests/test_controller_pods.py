@@ -162,6 +162,14 @@ def told(  # noqa: PLR0913, PLR0917 - an Event has these parts
     )
 
 
+def test_a_mount_that_opens_the_node_is_refused(app: World) -> None:
+    socket = {"path": "/var/run/docker.sock"}
+    app.service(mounts=[{"path": "/docker.sock", "hostPath": socket}])
+    app.pass_over("home")
+    assert app.service_condition("Accepted") == ("False", "MountNotAllowed")
+    assert "hostPath /var/run/docker.sock opens the whole node" in ready_message(app)
+
+
 def test_a_template_that_breaks_the_promise_is_refused_and_the_pod_left_alone(app: World) -> None:
     app.service(image="busybox:2", template={"spec": {"hostNetwork": True}})
     app.pass_over("home")

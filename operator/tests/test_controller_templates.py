@@ -188,6 +188,10 @@ def test_an_app_stays_on_its_gateway_s_node(affinity: Any, expected: Any) -> Non
             ),
         ),
         (
+            {"volumes": [{"name": "all", "hostPath": {"path": "/"}}]},
+            "spec.template.spec.volumes, volume all: hostPath / opens the whole node",
+        ),
+        (
             {"containers": [{"name": "app", "env": ["TZ"]}]},
             "spec.template.spec.containers.env: each item needs name",
         ),

@@ -8,6 +8,8 @@ it.
 
 from __future__ import annotations
 
+import pathlib
+import posixpath
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -31,6 +33,24 @@ POWERS = frozenset(
 )
 """Capabilities that undo the lock, walk past it, or lead out of the container."""
 _NODES_OWN = ("hostNetwork", "hostPID", "hostIPC")
+_KEYS_TO_THE_NODE = tuple(
+    map(
+        pathlib.PurePosixPath,
+        (
+            "/proc",
+            "/run/containerd",
+            "/run/crio",
+            "/run/cri-dockerd.sock",
+            "/run/docker.sock",
+            "/run/k3s",
+            "/run/netns",
+            "/run/piavpn",
+            "/var/lib/kubelet",
+        ),
+    )
+)
+"""Paths of a node by which a container gets what `privileged` would give it: the processes of
+others, the container runtime's socket, network namespaces, pods' volumes and tokens."""
 _NET_RAW_DROPPED = frozenset({"ALL", "NET_RAW"})
 _GATE = f"{names.GATE_CONTAINER} as the operator makes it"
 
@@ -56,11 +76,27 @@ def _breaches(spec: Spec) -> Iterator[str]:
     for field in _NODES_OWN:
         if spec.get(field):
             yield f"spec.{field} shares what is the node's own"
+    yield from _volume_breaches(spec.get("volumes") or [])
     yield from _gate_breaches(spec.get("initContainers") or [])
     for field in ("initContainers", "containers", "ephemeralContainers"):
         for container in spec.get(field) or []:
             for problem in _container_breaches(container):
                 yield f"spec.{field}, container {container['name']}: {problem}"
+
+
+def _volume_breaches(volumes: list[Spec]) -> Iterator[str]:
+    for volume in volumes:
+        path = (volume.get("hostPath") or {}).get("path")
+        if path and opens_the_node(path):
+            yield f"spec.volumes, volume {volume['name']}: hostPath {path} opens the whole node"
+
+
+def opens_the_node(path: str) -> bool:
+    """Tell whether this path of a node, where a container has it, leads out of the container."""
+    plain = pathlib.PurePosixPath(posixpath.normpath("/" + path.lstrip("/")))
+    if plain.is_relative_to("/var/run"):
+        plain = pathlib.PurePosixPath("/run") / plain.relative_to("/var/run")
+    return any(plain.is_relative_to(key) or key.is_relative_to(plain) for key in _KEYS_TO_THE_NODE)
 
 
 def _gate_breaches(init_containers: list[Spec]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from piavpn.api import codec, names, pods, types
+from piavpn.api import codec, names, pods, promise, types
 from piavpn.controller import model
 
 _SOURCES = ("persistentVolumeClaim", "hostPath", "nfs", "emptyDir", "configMap", "secret")
@@ -51,6 +51,18 @@ def claims(service: types.VpnServiceContainer) -> list[model.Object]:
         for mount in service.spec.mounts
         if mount.size is not None
     ]
+
+
+def refusal(service: types.VpnServiceContainer) -> str:
+    """Return which mount would break the promise; empty where none does."""
+    for mount in service.spec.mounts:
+        path = (mount.host_path or {}).get("path", "")
+        if path and promise.opens_the_node(path):
+            return (
+                f"spec.mounts, path {mount.path}: hostPath {path} opens the whole node to the app, "
+                "and no lock holds then: mount a narrower path"
+            )
+    return ""
 
 
 def claim_name(service: types.VpnServiceContainer, mount: pods.Mount) -> str:

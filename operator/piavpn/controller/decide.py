@@ -10,6 +10,7 @@ from piavpn.api import gateway_config, types
 from piavpn.api.conditions import PiaVpnCondition, ServiceCondition, Status
 from piavpn.controller import (
     authentication,
+    build_mounts,
     build_service,
     mirror,
     model,
@@ -229,8 +230,7 @@ def _service(
     told = _told(seen, service)
     if isinstance(allocated, model.Verdict):
         return model.ServiceDecision(service, None, allocated, allocated, told=told)
-    if problem := build_service.refusal(service, allocated, net, seen.settings):
-        refused = model.Verdict(Status.FALSE, Reason.TEMPLATE_NOT_ALLOWED, problem)
+    if refused := _not_allowed(seen, net, service, allocated):
         return model.ServiceDecision(service, allocated, refused, refused, told=told)
     accepted = model.Verdict(Status.TRUE, Reason.ACCEPTED)
     pod = seen.service_pods.get(network.key(service))
@@ -266,6 +266,20 @@ def _requeue(seen: model.Observed, *, waits_for_pods: bool) -> float:
     seconds = [(moment - seen.now).total_seconds() for moment in due]
     longest = _PODS_SECONDS if waits_for_pods else RESYNC_SECONDS
     return min([longest, *(left for left in seconds if left > 0)])
+
+
+def _not_allowed(
+    seen: model.Observed,
+    net: types.NetworkStatus,
+    service: types.VpnServiceContainer,
+    address: ipaddress.IPv4Address,
+) -> model.Verdict | None:
+    """Return why no lock would hold in a pod as the user wants it; None where one does."""
+    if problem := build_mounts.refusal(service):
+        return model.Verdict(Status.FALSE, Reason.MOUNT_NOT_ALLOWED, problem)
+    if problem := build_service.refusal(service, address, net, seen.settings):
+        return model.Verdict(Status.FALSE, Reason.TEMPLATE_NOT_ALLOWED, problem)
+    return None
 
 
 def _awaited(seen: model.Observed, services: Iterable[model.ServiceDecision]) -> bool:

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     NO_FREE_ADDRESS = "NoFreeAddress"
     NAME_TAKEN = "NameTaken"
     PORT_RECEIVER_TAKEN = "PortReceiverTaken"
+    MOUNT_NOT_ALLOWED = "MountNotAllowed"
     TEMPLATE_NOT_ALLOWED = "TemplateNotAllowed"
     # PortPropagated; else what the node agent says of the hook
     NO_PORT = "NoPort"
