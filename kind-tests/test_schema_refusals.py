@@ -214,6 +214,7 @@ def test_absent_fields_are_filled_in_with_the_documented_defaults() -> None:
         },
         "serverLocation": "auto",
         "network": {"serviceIsolation": True},
+        "dns": {},
         "renewal": {"interval": "720h", "gracePeriod": "1h"},
         "returnAfter": "30m",
         "endpoints": {
