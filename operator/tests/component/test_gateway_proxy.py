@@ -7,19 +7,15 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 import fakepia_world
-import gateway_process
 import gateway_world
 import namespaces
+import proxy_process
 import pytest
 from fakepia_world import FakePia
-from gateway_world import CLUSTER, GATEWAY, HOST, NETWORK, POD_ADDRESS, ZURICH401, ZURICH402, World
+from gateway_world import CLUSTER, GATEWAY, HOST, POD_ADDRESS, ZURICH401, ZURICH402, World
 from namespaces import Namespace
+from proxy_process import asked, status
 
-from piavpn.api import names, types
-from piavpn.controller import build_proxy
-
-PROXY = types.HttpProxy()
-THROUGH = f"--proxy http://{POD_ADDRESS}:{PROXY.port} --silent --show-error --max-time 5"
 REFUSED = ("500", "502", "503", "000")
 
 
@@ -35,7 +31,7 @@ def world(
 ) -> Iterator[World]:
     with (
         gateway_world.around(pia, new_namespace, tmp_path) as world,
-        _proxy(world),
+        proxy_process.running(world),
         world.api(),
         world.gateway(),
     ):
@@ -45,35 +41,6 @@ def world(
         yield world
     pia.control.reset()
     pia.control.forget_peers()
-
-
-@contextlib.contextmanager
-def _proxy(world: World) -> Iterator[None]:
-    """Run it as its container would: a user of its own without rights, and these files."""
-    for name, text in build_proxy.files(PROXY, NETWORK).items():
-        (world.folder / name).write_text(text)
-    binds = gateway_process.mounts({world.folder: "/run/world"})
-    user = str(names.HTTP_PROXY_USER)
-    command = (
-        f"{binds} && mount --bind /run/world/{build_proxy.RESOLVERS} /etc/resolv.conf"
-        f" && exec setpriv --reuid {user} --regid {user} --clear-groups --no-new-privs"
-        f" --bounding-set=-all --inh-caps=-all {namespaces.tool('tinyproxy')}"
-        f" -d -c /run/world/{build_proxy.CONFIGURATION}"
-    )
-    with world.pod.process("unshare", "--mount", "sh", "-c", command):
-        yield
-
-
-def asked(world: World, url: str, *, tunnelled: bool = False) -> str:
-    """Return what comes of a request by the proxy: the body."""
-    by_connect = " --proxytunnel" if tunnelled else ""
-    return world.node.run(f"curl {THROUGH}{by_connect} {url}", check=False).strip()
-
-
-def status(world: World, url: str) -> str:
-    """Return the proxy's answer to CONNECT; 000 for none."""
-    show = "--output /dev/null --write-out '%{http_connect}'"
-    return world.node.run(f"curl {THROUGH} --proxytunnel {show} {url}", check=False).strip()
 
 
 def test_requests_are_seen_with_the_server_s_address_and_names_resolved_in_the_tunnel(

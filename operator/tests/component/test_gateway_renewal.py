@@ -10,6 +10,7 @@ import fakepia_world
 import gateway_world
 import kube_api
 import namespaces
+import proxy_process
 import pytest
 import traffic
 from fakepia_world import FakePia
@@ -110,6 +111,24 @@ def test_a_renewal_loses_no_packet_and_breaks_no_connection(
     assert api.told() == ["TunnelUp", "Renewed", "ExitAddressChanged"]
     assert world.pia.control.leaks(before).packets == 0
     assert world.refused_by_lock() == 0
+
+
+def test_a_proxied_connection_stays_with_the_old_session_until_it_ends(
+    world: World, api: kube_api.Api, gateway: Process
+) -> None:
+    with proxy_process.running(world):
+        namespaces.eventually(
+            lambda: proxy_process.asked(world, "http://198.18.200.1/") == FIRST, what="the proxy"
+        )
+        with proxy_process.echo(world, "198.18.200.1") as connection:
+            assert connection.answers(b"before")
+            renew(world, api)
+            assert proxy_process.asked(world, "http://198.18.200.1/") == SECOND
+            with traffic.echoes(world.app) as counted:
+                wait_for_pings(counted)
+            assert connection.answers(b"after")
+            assert "leaving zurich401" not in gateway.logs()
+        wait_for_line(gateway, "leaving zurich401")
 
 
 @pytest.mark.usefixtures("gateway")
