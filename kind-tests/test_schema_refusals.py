@@ -125,6 +125,28 @@ REFUSED = [
         vpn(endpoints={"serverListPublicKey": CERTIFICATE}),
         "must be a public key in PEM",
     ),
+    (vpn(dns={"upstreams": ["dns.example"]}), "must be an IPv4 address"),
+    (vpn(dns={"upstreams": ["192.168.1.1"]}), "must be an address that the tunnel leads to"),
+    (vpn(dns={"upstreams": ["9.9.9.9", "9.9.9.9"]}), "Duplicate value"),
+    (vpn(dns={"upstreams": [f"9.9.9.{n}" for n in range(3)]}), "must have at most 2 items"),
+    (vpn(bypassCIDRs=["0.0.0.0/0"]), "must have a prefix length of 16 to 32"),
+    (vpn(bypassCIDRs=["10.0.0.0/8"]), "must have a prefix length of 16 to 32"),
+    (vpn(bypassCIDRs=["198.51.100.0/24"]), "must lie in a private range"),
+    (vpn(bypassCIDRs=["192.168.1.7/24"]), "whose host bits are zero"),
+    (vpn(httpProxy={"port": 8080}), "must not be 8080"),
+    (vpn(httpProxy={"port": 80}), "spec.httpProxy.port"),
+    (
+        vpn(allowedNamespaces={"matchExpressions": [{"key": "team", "operator": "In"}]}),
+        "values are for the operators In and NotIn",
+    ),
+    (
+        vpn(
+            allowedNamespaces={
+                "matchExpressions": [{"key": "team", "operator": "Exists", "values": ["home"]}]
+            }
+        ),
+        "values are for the operators In and NotIn",
+    ),
     (vpn(serverlocation="swiss"), 'unknown field "spec.serverlocation"'),
     (app("9lives"), "begin with a letter"),
     (app("a" * 53), "metadata.name must be at most 52 lowercase letters"),
@@ -134,6 +156,8 @@ REFUSED = [
     (app(ip="10.200.0.256"), "must be an IPv4 address"),
     (app(ip="10.200.0.010"), "must be an IPv4 address"),
     (app(ip="fd00::1:2:3"), "must be an IPv4 address"),
+    (app(bypassCIDRs=["0.0.0.0/1"]), "must have a prefix length of 16 to 32"),
+    (app(bypassCIDRs=["8.8.8.8/32"]), "must lie in a private range"),
     (app(image="busybox 1.37"), "must be an image reference without spaces"),
     (app(imagePullPolicy="Sometimes"), 'supported values: "Always", "IfNotPresent", "Never"'),
     (app(env=[{"name": "1ST"}]), "must not begin with a digit"),
