@@ -142,7 +142,12 @@ class Metrics:
             "port_forwarded", "Whether the session's server forwards the port.", _VPN
         )
         bound.add_metric([self._vpn], report.condition.status is conditions.Status.TRUE)
-        yield bound
+        is_open = metrics.gauge(
+            "forwarded_port_open", "Whether the port was reached from the Internet.", _VPN
+        )
+        if report.is_open is not None and report.is_open.status is not conditions.Status.UNKNOWN:
+            is_open.add_metric([self._vpn], report.is_open.status is conditions.Status.TRUE)
+        yield from (bound, is_open)
         port = report.forwarded_port
         if port is None:
             return

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import pathlib
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -14,15 +12,15 @@ import fakepia_world
 import gateway_world
 import namespaces
 import pytest
+import scraping
 from fakepia_world import FakePia
-from gateway_world import APP, POD_ADDRESS, ZURICH401, ZURICH402, World
+from gateway_world import POD_ADDRESS, ZURICH401, ZURICH402, World
 from kube_api import Api
 from namespaces import Namespace
-from prometheus_client.parser import text_string_to_metric_families
+from port_receiver import RECEIVER, listening
 
-from piavpn.api.gateway_config import PortForwarding, Renewal
-
-RECEIVER = PortForwarding(ipaddress.IPv4Address(APP))
+from fakepia.world import FRONT
+from piavpn.api.gateway_config import Renewal
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +49,14 @@ def serving(world: World) -> Iterator[None]:
 
 def scrape(world: World) -> dict[str, float]:
     """Return the values by what Prometheus calls them, without prefix and the VPN's name."""
-    url = f"http://{POD_ADDRESS}:8080/metrics"
-    with world.node.entered(), urllib.request.urlopen(url, timeout=5) as answer:
-        text = answer.read().decode()
-    found = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            labels = {k: v for k, v in sample.labels.items() if (k, v) != ("vpn", "home")}
-            listed = ",".join(f'{k}="{v}"' for k, v in labels.items())
-            name = sample.name.removeprefix("piavpn_")
-            found[f"{name}{{{listed}}}" if listed else name] = sample.value
-    return found
+    with world.node.entered():
+        found = scraping.scrape(f"http://{POD_ADDRESS}:8080/metrics")
+    return {_short(name): value for name, value in found.items()}
+
+
+def _short(name: str) -> str:
+    short = name.removeprefix("piavpn_").replace(',vpn="home"', "").replace('vpn="home"', "")
+    return short.removesuffix("{}")
 
 
 def wait_for(world: World, name: str, value: float) -> dict[str, float]:
@@ -184,3 +179,14 @@ def test_what_the_gateways_rules_drop_is_counted_by_reason(world: World) -> None
         f'tunnel_dropped_packets_total{{reason="{reason}"}}'
         for reason in ("invalid", "forward", "input", "ipv6", "astray")
     }
+
+
+def test_whether_the_port_is_open_is_told_as_it_was_last_tried(world: World) -> None:
+    url = f"https://{FRONT}/port/{{port}}"
+    world.tell(ZURICH401, port_forwarding=RECEIVER, port_check_url=url)
+    world.give_token()
+    with world.api() as api, serving(world):
+        assert "forwarded_port_open" not in scrape(world)
+        wait_for(world, "forwarded_port_open", 0)
+        with listening(world, api.status["forwardedPort"]["port"]):
+            wait_for(world, "forwarded_port_open", 1)
