@@ -16,13 +16,14 @@ from typing import Any
 
 import kube_server
 import pia_server
+import scraping
 import test_manifests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from pia_server import Reply
 
-from piavpn import kube
+from piavpn import kube, metrics
 from piavpn.controller import (
     dedicatedips,
     errands,
@@ -35,6 +36,7 @@ from piavpn.controller import (
     serverlists,
     settings,
 )
+from piavpn.controller.metrics import Metrics
 
 NAMESPACE = "piavpn-system"
 GATEWAY = "piavpn-gateway-home"
@@ -121,6 +123,7 @@ class World:
         self._observer = Observer(cluster, SETTINGS, lists, dedicated, self.leases)
         self.loop = reconciler.Reconciler(cluster, NAMESPACE, self._observer, self._queue, runner)
         self._runner = runner
+        self._metrics = metrics.serve("127.0.0.1", 0, Metrics(self._queue, self.loop).read)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.loop.run, args=(self._stop,))
 
@@ -133,6 +136,8 @@ class World:
         self._thread.join(timeout=20)
         self.pia.door.set()
         self._runner.close()
+        self._metrics.shutdown()
+        self._metrics.server_close()
 
     # What users, controllers and the other programs do
 
@@ -228,6 +233,10 @@ class World:
         assert self.service_condition("Ready") == ("True", "Ready")
 
     # What a test looks at
+
+    def metrics(self) -> dict[str, float]:
+        """Return what Prometheus reads now, by its name for it."""
+        return scraping.scrape(f"http://127.0.0.1:{self._metrics.server_port}/metrics")
 
     def names_of(self, kind: kube.Kind) -> set[str]:
         return {item["metadata"]["name"] for item in self.api.all(kind)}

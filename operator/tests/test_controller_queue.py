@@ -86,3 +86,13 @@ def test_a_closed_queue_lets_every_waiting_take_go() -> None:
     for taker in takers:
         taker.join(timeout=10)
     assert taken == [None, None]
+
+
+def test_what_is_overdue_is_due_and_was_not_taken(due: queue.DueQueue, clock: Clock) -> None:
+    due.add("home")
+    due.add("away", 10)
+    assert due.overdue() == 1
+    clock.now += 10
+    assert due.overdue() == 2
+    due.take(timeout=0)
+    assert due.overdue() == 1

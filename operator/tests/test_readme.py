@@ -105,7 +105,7 @@ def test_every_reason_is_explained_and_no_other() -> None:
     assert explained == written_reasons()
 
 
-PARTS = ("the node agent", "a gateway")
+PARTS = ("the node agent", "a gateway", "the operator")
 
 
 def served_metrics() -> set[str]:

@@ -12,7 +12,7 @@ import threading
 
 import kopf
 
-from piavpn import kube
+from piavpn import kube, metrics
 from piavpn.controller import (
     dedicatedips,
     errands,
@@ -23,12 +23,14 @@ from piavpn.controller import (
     reconciler,
     serverlists,
 )
+from piavpn.controller import metrics as operator_metrics
 from piavpn.controller import queue as queues
 from piavpn.controller import settings as own_settings
 
 log = logging.getLogger(__name__)
 
 LIVENESS = "http://0.0.0.0:8080/healthz"
+METRICS_PORT = 9810
 
 
 def run() -> int:
@@ -77,6 +79,9 @@ async def _serve(cluster: kube.Cluster, operator: own_settings.Settings) -> None
         ),
         threading.Thread(target=agents.run, args=(stop,), daemon=True, name="leases"),
     ]
+    # Not in kopf's event loop: kopf takes what runs there for its own, and waits for its end.
+    told = operator_metrics.Metrics(queue, loop)
+    server = metrics.serve("0.0.0.0", METRICS_PORT, told.read)  # noqa: S104 - Prometheus asks at the pod's address
     for thread in threads:
         thread.start()
     try:
@@ -92,6 +97,7 @@ async def _serve(cluster: kube.Cluster, operator: own_settings.Settings) -> None
         stop.set()
         queue.close()
         threads[0].join(timeout=10)
+        server.shutdown()
         runner.close()  # after the last pass, which may still start one
 
 

@@ -42,6 +42,12 @@ class DueQueue:
                 self._changed.wait(wake - now)
             return None
 
+    def overdue(self) -> int:
+        """Return how many names are due and were not taken yet."""
+        with self._changed:
+            now = self._clock()
+            return sum(due <= now for due in self._due.values())
+
     def close(self) -> None:
         """Let every `take` return None from now on."""
         with self._changed:

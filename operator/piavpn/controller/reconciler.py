@@ -10,8 +10,18 @@ from datetime import UTC, datetime
 
 from piavpn import kube
 from piavpn.api import names
-from piavpn.controller import accounts, apply, decide, errands, keptlists, observe, report
+from piavpn.controller import (
+    accounts,
+    apply,
+    decide,
+    errands,
+    keptlists,
+    observe,
+    report,
+    standings,
+)
 from piavpn.controller import queue as queues
+from piavpn.timings import SUCCESS, Timings
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +32,11 @@ _DEBOUNCE_SECONDS = 0.05  # one change of an object makes several events
 _FIRST_RETRY, _LONGEST_RETRY, _MOST_DOUBLINGS = 1.0, 60.0, 6
 _TAKE_SECONDS = 5.0
 _STUCK_SECONDS = 120.0
+_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+CONFLICT, API_ERROR, UNEXPECTED = "conflict", "api_error", "unexpected"
+RESULTS = (SUCCESS, CONFLICT, API_ERROR, UNEXPECTED)
+"""How a pass ends: also as another writer was there first, or the API failed, or we are wrong."""
 
 
 class Reconciler:
@@ -42,6 +57,8 @@ class Reconciler:
         self._errands = runner
         self._applier = apply.Applier(cluster)
         self._reporter = report.Reporter(cluster)
+        self.standings = standings.Standings()
+        self.durations = Timings(_BOUNDS)  # of passes, by result
         self._failures: dict[str, int] = {}
         self._alive = time.monotonic()
 
@@ -72,7 +89,8 @@ class Reconciler:
     def _try(self, name: str) -> float | None:
         """Make a pass; return the seconds until the next one is due, None if never."""
         try:
-            again = self._housekeeping() if name == HOUSEKEEPING else self._pass(name)
+            with self.durations.timed(failure=_result):
+                again = self._housekeeping() if name == HOUSEKEEPING else self._pass(name)
         except kube.KubeError as error:
             # Another writer may be there first once; one who always is must be told of.
             once = error.conflict and name not in self._failures
@@ -91,6 +109,7 @@ class Reconciler:
         seen = self._observer.observe(name)
         seen = dataclasses.replace(seen, refusals={**seen.refusals, **self._applier.refusals})
         decision = decide.decide(seen)
+        self.standings.keep(name, standings.of(seen, decision))
         if seen.vpn is not None and not seen.vpn.deleting:
             self._errands.start(seen.vpn, seen, decision.errands)
         try:
@@ -135,6 +154,13 @@ class Reconciler:
         kept = self._cluster.list(kube.CONFIG_MAPS, self._namespace, labels=keptlists.LABEL)
         found: set[str] = {config_map["metadata"]["name"] for config_map in kept}
         return found - self._observer.list_names()
+
+
+def _result(error: Exception) -> str:
+    """Return what a pass that ended so counts as."""
+    if not isinstance(error, kube.KubeError):
+        return UNEXPECTED
+    return CONFLICT if error.conflict else API_ERROR
 
 
 def _subject(name: str) -> str:
