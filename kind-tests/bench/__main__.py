@@ -18,6 +18,7 @@ from typing import Any
 from bench import (
     appstart,
     leakage,
+    logins,
     machine,
     memory,
     outages,
@@ -62,6 +63,8 @@ def _run(pia: client.Client, file: pathlib.Path) -> int:
 def _measure(pia: client.Client) -> tuple[list[results.Measurement], machine.Machine]:
     _say("custom resources applied → Ready")
     measurements = [readiness.measure()]
+    _say("logins")
+    measurements.append(logins.measure(pia, _FALLBACKS))
     spec: dict[str, Any] = {"fallbackLocations": _FALLBACKS, "renewal": {"gracePeriod": _GRACE}}
     with probes.tunnel("bench", location="swiss", **spec) as tunnel:
         _say("start of an app")

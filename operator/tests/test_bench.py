@@ -55,6 +55,7 @@ def test_the_table_is_markdown_with_aligned_columns() -> None:
     assert table(
         [
             Measurement("server dead", "s", (7.014, 6.0), Bar(15)),
+            Measurement("logins", "logins", (1.0,), Bar(1), rounds=50),
             Measurement("ratio", "", (0.9, 0.91, 0.99), Bar(0.95, median), more_is_better=True),
             Measurement("difference", "s", (0.1,), Bar(0.2, median), rounds=8),
             Measurement("upload", "Mbit/s", (801.6, 799.0), more_is_better=True),
@@ -63,6 +64,7 @@ def test_the_table_is_markdown_with_aligned_columns() -> None:
         "| measured    | rounds | median     | p95        | bar            | met |\n"
         "|-------------|--------|------------|------------|----------------|-----|\n"
         "| server dead | 2      | 6.51 s     | 7.01 s     | p95 ≤ 15 s     | yes |\n"
+        "| logins      | 50     | 1 logins   |            | p95 ≤ 1 logins | yes |\n"
         "| ratio       | 3      | 0.91       | 0.90       | median ≥ 0.95  | no  |\n"
         "| difference  | 8      | 0.10 s     |            | median ≤ 0.2 s | yes |\n"
         "| upload      | 2      | 800 Mbit/s | 799 Mbit/s |                |     |\n"
