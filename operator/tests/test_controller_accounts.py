@@ -106,7 +106,7 @@ def test_credentials_show_nothing_of_themselves_in_logs() -> None:
     ("account", "token"),
     [
         (model.Account("print-1", has_token=True, token_time=NOW), "token-1"),
-        (model.Account("print-1", has_token=False, failure=FAILURE), None),
+        (model.Account("print-1", has_token=False, failure=FAILURE, failures=3), None),
         (model.Account("print-1", has_token=True, token_time=NOW, failure=FAILURE), "token-1"),
     ],
     ids=["a login", "a failure", "a failure after a login"],
@@ -150,6 +150,7 @@ def test_no_secret_is_no_account_and_no_token() -> None:
         ({"token": "t", "tokenTime": "yesterday"}, model.Account("", has_token=True)),
         ({"token": "t", "tokenTime": "2026-11-23T12:00:00"}, model.Account("", has_token=True)),
         ({"failureReason": "RateLimited"}, model.Account("", has_token=False)),
+        ({"failures": "-1"}, model.Account("", has_token=False)),
         (
             {"failureReason": "", "retryTime": "2026-11-23T12:00:00Z"},
             model.Account("", has_token=False),
@@ -236,8 +237,8 @@ def test_any_other_failure_of_another_secret_keeps_nobody_from_logging_in(reason
 # How long PIA is left alone
 
 
-def seconds(error: errors.PiaError) -> float:
-    return retry_delay(error).total_seconds()
+def seconds(error: errors.PiaError, failures: int = 0) -> float:
+    return retry_delay(error, failures).total_seconds()
 
 
 def test_a_rate_limit_is_respected_for_15_minutes_at_least() -> None:
@@ -261,6 +262,34 @@ def test_what_only_the_user_can_mend_is_tried_seldom(refusal: type[errors.PiaErr
 def test_an_outage_is_tried_again_soon_and_never_by_all_at_once() -> None:
     delays = {seconds(errors.Unreachable("no answer")) for _ in range(50)}
     assert 15 <= min(delays) < max(delays) <= 30
+
+
+@pytest.mark.parametrize(
+    ("failures", "shortest", "longest"),
+    [(1, 30, 60), (3, 120, 240), (5, 450, 900), (999, 450, 900)],
+)
+def test_an_outage_that_lasts_is_tried_more_and_more_seldom(
+    failures: int, shortest: float, longest: float
+) -> None:
+    for error in (errors.Unreachable("a CDN's page"), errors.BadResponse("no token")):
+        delays = [seconds(error, failures) for _ in range(50)]
+        assert shortest <= min(delays) < max(delays) <= longest
+
+
+def test_failures_in_a_row_are_counted_in_the_secret() -> None:
+    own = None
+    for failed in (1, 2, 3):
+        account, token = accounts.after_failure(MINE, own, LIMITED)
+        own = accounts.secret("mine", "piavpn-system", account, token)
+        assert accounts.failures(MINE, own) == failed
+
+
+def test_a_login_that_goes_well_or_other_credentials_begin_the_count_anew() -> None:
+    own = kept("mine", failure=LIMITED, failures=7)
+    assert accounts.failures(MINE, own) == 7
+    other = dataclasses.replace(MINE, fingerprint="print-other")
+    assert accounts.failures(other, own) == 0
+    assert accounts.after_login(MINE, NOW).failures == 0
 
 
 def test_a_failure_s_time_survives_the_secret_to_the_second() -> None:

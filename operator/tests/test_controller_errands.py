@@ -100,6 +100,22 @@ def test_a_login_that_fails_keeps_the_token_that_these_credentials_got(
     assert (account.has_token, account.failure.reason, token) == (True, "Unreachable", "token-1")
 
 
+def test_a_login_that_fails_again_waits_longer_whatever_operator_asks(
+    api: kube_server.Api, endpoints: types.Endpoints
+) -> None:
+    away = dataclasses.replace(endpoints, token_url="https://127.0.0.1:1/token")
+    before = model.Failure("Unreachable", "no answer", datetime(2026, 11, 23, tzinfo=UTC))
+    failed = model.Account("print-1", has_token=False, failure=before, failures=9)
+    keep(api, failed, None)
+    begun = datetime.now(UTC)
+    log_in(api, vpn(away), failed)
+    account, _ = kept(api)
+    assert account is not None
+    assert account.failure is not None
+    assert account.failures == 10
+    assert account.failure.retry_time - begun > timedelta(minutes=7)
+
+
 def test_but_not_a_token_that_others_got(api: kube_server.Api, endpoints: types.Endpoints) -> None:
     away = dataclasses.replace(endpoints, token_url="https://127.0.0.1:1/token")
     other = dataclasses.replace(controller_samples.ACCOUNT, fingerprint="print-0")

@@ -187,7 +187,7 @@ def test_a_refused_login_is_kept_in_the_account_s_secret_and_not_repeated(world:
     eventually(lambda: world.vpn_condition("Authenticated") == ("False", "RateLimited"))
     kept = world.secret(ACCOUNT)
     digests = {"fingerprint", "login", "account"}
-    assert set(kept) == digests | {"failureReason", "failureMessage", "retryTime"}
+    assert set(kept) == digests | {"failureReason", "failureMessage", "retryTime", "failures"}
     world.pass_over("home")
     world.pass_over("home")
     assert world.pia.logins == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -18,6 +19,8 @@ from piavpn.pia import errors
 
 LABEL = f"{names.GROUP}/account"
 """On the Secret: tells it from others, for its removal with the last PiaVpn that used it."""
+
+_COUNT = re.compile(r"[0-9]{1,6}")
 
 
 def read_credentials(
@@ -76,6 +79,7 @@ def read(secret: model.Object | None) -> model.Account | None:
         has_token=bool(data.get("token")),
         token_time=_time(data, "tokenTime"),
         failure=_failure(data),
+        failures=_count(data, "failures"),
         login=data.get("login", ""),
         account=data.get("account", ""),
     )
@@ -135,7 +139,13 @@ def after_failure(
     """Return the account with this failure, and the token that these credentials got before."""
     kept = _kept(read(own), credentials)
     token = read_token(own) if kept.has_token else None
-    return _as_own(kept, credentials, failure=failure), token
+    counted = dataclasses.replace(kept, failures=kept.failures + 1)
+    return _as_own(counted, credentials, failure=failure), token
+
+
+def failures(credentials: model.Credentials, own: model.Object | None) -> int:
+    """Return how many logins in a row have failed with these very credentials."""
+    return _kept(read(own), credentials).failures
 
 
 def after_login(credentials: model.Credentials, now: datetime) -> model.Account:
@@ -165,6 +175,8 @@ def secret(  # the whole Secret, of a login that went well or not
         text["failureReason"] = account.failure.reason
         text["failureMessage"] = account.failure.message
         text["retryTime"] = codec.format_time(account.failure.retry_time)
+    if account.failures:
+        text["failures"] = str(account.failures)
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -212,6 +224,11 @@ def _failure(data: Mapping[str, str]) -> model.Failure | None:
     if retry_time is None or not data.get("failureReason"):
         return None
     return model.Failure(data["failureReason"], data.get("failureMessage", ""), retry_time)
+
+
+def _count(data: Mapping[str, str], key: str) -> int:
+    found = data.get(key, "")
+    return int(found) if _COUNT.fullmatch(found) else 0
 
 
 def _time(data: Mapping[str, str], key: str) -> datetime | None:

@@ -25,6 +25,8 @@ _WORKERS = 4
 _LOCKOUT = timedelta(minutes=15)
 """PIA's lockouts last 15 minutes or more; asking again prolongs them."""
 _RETRY = timedelta(seconds=15)
+_LONGEST_RETRY = timedelta(minutes=15)
+_MOST_DOUBLINGS = 10
 _PAUSE_SECONDS = 60.0
 """After an errand whose result could not be kept: PIA must not hear of our own trouble."""
 
@@ -125,8 +127,9 @@ class Errands:
             )
         except errors.PiaError as error:
             log.warning("PiaVpn %s: login: %s: %s", vpn.name, error.reason, error.message)
-            failure = model.Failure(error.reason, error.message, _now() + retry_delay(error))
             own, _ = self._accounts(name)
+            delay = retry_delay(error, accounts.failures(credentials, own))
+            failure = model.Failure(error.reason, error.message, _now() + delay)
             self._record(name, *accounts.after_failure(credentials, own, failure))
             return
         log.info("PiaVpn %s: logged in to PIA", vpn.name)
@@ -154,14 +157,20 @@ class Errands:
         self._cluster.apply(kube.SECRETS, body, manager=names.MANAGER_OPERATOR)
 
 
-def retry_delay(error: errors.PiaError) -> timedelta:
-    """Return how long to leave PIA alone after this error. A changed Secret does not wait."""
+def retry_delay(error: errors.PiaError, failures: int) -> timedelta:
+    """Return how long to leave PIA alone after this error. A changed Secret does not wait.
+
+    Args:
+        error: what the login ended with.
+        failures: how many in a row had failed before it.
+    """
     if isinstance(error, errors.RateLimited):
         asked = timedelta(seconds=error.retry_after or 0)
         return min(max(_LOCKOUT, asked), model.LONGEST_WAIT)
     if isinstance(error, errors.BadCredentials | errors.SubscriptionExpired):
         return _LOCKOUT
-    return _RETRY * random.uniform(1, 2)  # noqa: S311 - spreads retries
+    delay = _RETRY * 2.0 ** min(failures, _MOST_DOUBLINGS)
+    return min(delay, _LONGEST_RETRY / 2) * random.uniform(1, 2)  # noqa: S311 - spreads retries
 
 
 def _now() -> datetime:

@@ -69,6 +69,8 @@ class Account:
     has_token: bool
     token_time: datetime | None = None
     failure: Failure | None = None
+    failures: int = 0
+    """How many logins with these credentials have failed in a row."""
     login: str = dataclasses.field(default="", repr=False)
     account: str = dataclasses.field(default="", repr=False)
     """As in the credentials that it came of."""
