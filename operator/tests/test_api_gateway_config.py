@@ -47,6 +47,7 @@ def test_the_document_reads_as_a_person_would_write_it() -> None:
             {"region": "swiss", "cn": "zurich402", "address": "198.18.11.2", "port": 1337},
         ],
         "locations": ["swiss", "nl_amsterdam"],
+        "avoided": [],
         "renewal": {
             "publicKey": "b3VyIHB1YmxpYyBrZXkgaGFzIDMyIGJ5dGVzIHRvby4=",
             "time": "2026-12-23T03:17:00Z",

@@ -251,6 +251,31 @@ def test_auto_takes_the_nearest_servers_first() -> None:
     )
 
 
+def test_auto_leaves_regions_without_port_forwarding_once_an_app_wants_a_port() -> None:
+    regions = tuple(
+        dataclasses.replace(region, port_forward=region.id == "swiss") for region in SERVERS.regions
+    )
+    some = dataclasses.replace(SERVERS, regions=regions)
+    latencies = {IP("198.18.2.1"): 0.01, IP("198.18.1.2"): 0.02, IP("198.18.1.1"): 0.03}
+    indifferent = automatic(servers=some, latencies=latencies)
+    found = decide.decide(dataclasses.replace(indifferent, port_forwarding=True)).gateway
+    assert found == dataclasses.replace(
+        CONFIG,
+        servers=(ZURICH_402, ZURICH_401),
+        locations=(),
+        avoided=("de-frankfurt", "nl_amsterdam"),
+    )
+    without_port = decide.decide(indifferent).gateway
+    assert without_port is not None
+    assert without_port.avoided == ()
+
+
+def test_a_named_location_is_kept_whether_it_forwards_ports_or_not() -> None:
+    regions = tuple(dataclasses.replace(region, port_forward=False) for region in SERVERS.regions)
+    state = dataclasses.replace(KNOWN_LIST, servers=dataclasses.replace(SERVERS, regions=regions))
+    assert decide.decide(seen(server_list=state, port_forwarding=True)).gateway == CONFIG
+
+
 def test_auto_without_any_answer_says_what_to_check() -> None:
     assert decide.decide(automatic(latencies={})).verdicts[SERVERS_KNOWN] == false(
         "NoServerAnswered",

@@ -64,6 +64,17 @@ def test_a_tunnel_in_a_location_that_is_no_more_asked_for_goes_to_one_that_is() 
     assert due(SESSION, config) == Move(Purpose.LOCATION_CHANGE, (C,))
 
 
+def test_a_tunnel_leaves_a_region_to_be_avoided_though_any_location_will_do() -> None:
+    config = dataclasses.replace(CONFIG, avoided=("swiss", "us_atlanta"))
+    assert due(SESSION, config) == Move(Purpose.LOCATION_CHANGE, (C,))
+    assert due(FALLBACK_SESSION, config) is None
+
+
+def test_a_tunnel_stays_in_a_region_to_be_avoided_while_no_other_has_servers() -> None:
+    config = dataclasses.replace(CONFIG, servers=(A, B), avoided=("swiss",))
+    assert due(SESSION, config) is None
+
+
 def test_a_tunnel_does_not_leave_for_a_location_without_servers() -> None:
     assert due(SESSION, dataclasses.replace(CONFIG, locations=("atlantis",))) is None
 

@@ -64,6 +64,9 @@ class GatewayConfig:
     servers: tuple[Server, ...]
     locations: tuple[str, ...] = ()
     """The region ids that a session may be in, the preferred ones first; empty for any."""
+    avoided: tuple[str, ...] = ()
+    """The region ids that a session must leave though `locations` is indifferent: those without
+    port forwarding, while an app wants a port."""
     ca_bundle: str | None = None
     dedicated_ip: bool = codec.field("dedicatedIP", default=False)
     """Whether the server is a dedicated IP, which takes a token of its own."""

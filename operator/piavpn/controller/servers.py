@@ -25,6 +25,8 @@ class Choice:
     errands: model.Errands
     regions: tuple[str, ...]
     """Where a session may be; empty for anywhere."""
+    avoided: tuple[str, ...] = ()
+    """Where it may not stay, though it may be anywhere."""
     waits_for: frozenset[str] = frozenset()
     """Other PiaVpns that have servers which are to be this one's."""
 
@@ -38,7 +40,7 @@ def decide(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
         return _dedicated(seen)
     if vpn.spec.endpoints.wireguard_servers:
         return _custom(seen, vpn)
-    return _listed_by_pia(seen, vpn)
+    return dataclasses.replace(_listed_by_pia(seen, vpn), avoided=_avoided(seen, vpn.spec))
 
 
 def _listed_by_pia(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
@@ -58,7 +60,7 @@ def _listed_by_pia(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
         return Choice(verdict, _kept(seen), errands, regions)
     servers, share = _share(seen, vpn, found.servers)
     verdict = _found(known.servers, spec, found, servers) if servers else _in_use(found, share)
-    return Choice(_with_age(known, verdict), servers, errands, regions, share.held_by)
+    return Choice(_with_age(known, verdict), servers, errands, regions, waits_for=share.held_by)
 
 
 def _custom(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
@@ -68,7 +70,8 @@ def _custom(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
     verdict = model.Verdict(Status.TRUE, Reason.SERVERS_FOUND, message)
     if not servers:
         verdict = _in_use(locations.Candidates(wanted, (), ()), share)
-    return Choice(verdict, servers, model.Errands(), (gateway_config.CUSTOM_REGION,), share.held_by)
+    regions = (gateway_config.CUSTOM_REGION,)
+    return Choice(verdict, servers, model.Errands(), regions, waits_for=share.held_by)
 
 
 def _custom_servers(spec: types.PiaVpnSpec) -> _Servers:
@@ -145,6 +148,15 @@ def _regions_of(spec: types.PiaVpnSpec) -> tuple[str, ...]:
     if spec.server_location == types.AUTO_LOCATION:
         return ()
     return tuple(dict.fromkeys((spec.server_location, *spec.fallback_locations)))
+
+
+def _avoided(seen: model.Observed, spec: types.PiaVpnSpec) -> tuple[str, ...]:
+    """Return the regions that `auto` leaves for the sake of a port that an app wants."""
+    listed = seen.server_list.servers
+    automatic = spec.server_location == types.AUTO_LOCATION
+    if listed is None or not automatic or not seen.port_forwarding:
+        return ()
+    return tuple(sorted(region.id for region in listed.regions if not region.port_forward))
 
 
 def _errands(seen: model.Observed, spec: types.PiaVpnSpec) -> model.Errands:

@@ -67,7 +67,7 @@ def due(
         time: what the wall clock says, by which renewals are appointed.
     """
     others = tuple(one for one in config.servers if one.address != session.address)
-    wanted = tuple(one for one in others if one.region in config.locations)
+    wanted = tuple(one for one in others if _is_fit(one.region, config))
     if wanted and not _is_wanted(session, config):
         return Move(Purpose.LOCATION_CHANGE, wanted)
     renewal = config.renewal
@@ -86,10 +86,15 @@ def _is_wanted(session: Session, config: GatewayConfig) -> bool:
     A server that was named itself is left when it is named no more. PIA's list is a sample, which
     says nothing of the servers that it leaves out.
     """
-    if config.locations and session.region not in config.locations:
+    if not _is_fit(session.region, config):
         return False
     named = config.dedicated_ip or session.region == CUSTOM_REGION
     return not named or any(one.address == session.address for one in config.servers)
+
+
+def _is_fit(region: str, config: GatewayConfig) -> bool:
+    is_location = not config.locations or region in config.locations
+    return is_location and region not in config.avoided
 
 
 def _renewal_targets(
