@@ -36,6 +36,7 @@ from piavpn.controller import (
     serverlists,
     settings,
 )
+from piavpn.controller import pulse as pulses
 from piavpn.controller.metrics import Metrics
 
 NAMESPACE = "piavpn-system"
@@ -120,8 +121,13 @@ class World:
         self.leases = leases.Leases(cluster, NAMESPACE, wake_all)
         dedicated = dedicatedips.DedicatedIps()
         runner = errands.Errands(cluster, SETTINGS, lists, dedicated, self._queue.add)
-        self._observer = Observer(cluster, SETTINGS, lists, dedicated, self.leases)
-        self.loop = reconciler.Reconciler(cluster, NAMESPACE, self._observer, self._queue, runner)
+        self.seconds_ahead = 0.0
+        pulse = pulses.Pulse(lambda: time.monotonic() + self.seconds_ahead)
+        passes = cluster.telling(pulse.beat)
+        self._observer = Observer(passes, SETTINGS, lists, dedicated, self.leases)
+        self.loop = reconciler.Reconciler(
+            passes, NAMESPACE, self._observer, self._queue, runner, pulse
+        )
         self._runner = runner
         self._metrics = metrics.serve("127.0.0.1", 0, Metrics(self._queue, self.loop).read)
         self._stop = threading.Event()

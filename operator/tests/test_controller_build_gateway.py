@@ -180,6 +180,7 @@ def test_the_config_map_holds_all_that_the_gateway_is_told_and_no_secret() -> No
             {"region": "swiss", "cn": "zurich401", "address": "198.18.1.1", "port": 1337},
             {"region": "swiss", "cn": "zurich402", "address": "198.18.1.2", "port": 1337},
         ],
+        "avoided": [],
         "locations": ["swiss"],
         "dedicatedIP": False,
         "graceSeconds": 3600,

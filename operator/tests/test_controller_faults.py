@@ -72,6 +72,35 @@ def test_an_api_server_that_falls_silent_ends_the_pass(tunnel: World) -> None:
     assert set(asked) == {"first"}
 
 
+def test_a_pass_that_takes_long_for_all_its_answers_is_not_stuck(tunnel: World) -> None:
+    slow = list[bool]()
+
+    def fault(_call: Call) -> None:
+        tunnel.seconds_ahead += 10.0
+        slow.append(tunnel.loop.healthy())
+
+    for number in range(10):
+        tunnel.service(f"app-{number}")
+    tunnel.api.fault = fault
+    tunnel.pass_over("home")
+    assert len(slow) > 20
+    assert all(slow)
+
+
+def test_a_pass_that_waits_for_an_answer_that_does_not_come_is_stuck(tunnel: World) -> None:
+    waiting = list[bool]()
+
+    def fault(call: Call) -> None:
+        if call.resource == "statefulsets" and not waiting:
+            tunnel.seconds_ahead += 120.0
+            waiting.append(tunnel.loop.healthy())
+
+    tunnel.api.fault = fault
+    tunnel.pass_over("home")
+    assert waiting == [False]
+    assert tunnel.loop.healthy()
+
+
 def test_a_pass_that_the_api_server_broke_is_made_again(
     tunnel: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ from piavpn.controller import (
     serverlists,
 )
 from piavpn.controller import metrics as operator_metrics
+from piavpn.controller import pulse as pulses
 from piavpn.controller import queue as queues
 from piavpn.controller import settings as own_settings
 
@@ -67,8 +68,10 @@ async def _serve(cluster: kube.Cluster, operator: own_settings.Settings) -> None
     runner = errands.Errands(cluster, operator, lists, dedicated, queue.add)
     wake_all = functools.partial(queue.add, reconciler.HOUSEKEEPING)
     agents = leases.Leases(cluster, operator.namespace, wake_all)
-    observer = observe.Observer(cluster, operator, lists, dedicated, agents)
-    loop = reconciler.Reconciler(cluster, operator.namespace, observer, queue, runner)
+    pulse = pulses.Pulse()
+    passes = cluster.telling(pulse.beat)
+    observer = observe.Observer(passes, operator, lists, dedicated, agents)
+    loop = reconciler.Reconciler(passes, operator.namespace, observer, queue, runner, pulse)
     stop, stopped = threading.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-import time
 from datetime import UTC, datetime
 
 from piavpn import kube
@@ -20,6 +19,7 @@ from piavpn.controller import (
     report,
     standings,
 )
+from piavpn.controller import pulse as pulses
 from piavpn.controller import queue as queues
 from piavpn.timings import SUCCESS, Timings
 
@@ -31,7 +31,6 @@ HOUSEKEEPING = ""
 _DEBOUNCE_SECONDS = 0.05  # one change of an object makes several events
 _FIRST_RETRY, _LONGEST_RETRY, _MOST_DOUBLINGS = 1.0, 60.0, 6
 _TAKE_SECONDS = 5.0
-_STUCK_SECONDS = 120.0
 _BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 CONFLICT, API_ERROR, UNEXPECTED = "conflict", "api_error", "unexpected"
@@ -42,13 +41,14 @@ RESULTS = (SUCCESS, CONFLICT, API_ERROR, UNEXPECTED)
 class Reconciler:
     """Runs passes in one thread: addresses and subnets are given by one hand."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a pass works with
         self,
         cluster: kube.Cluster,
         namespace: str,
         observer: observe.Observer,
         queue: queues.DueQueue,
         runner: errands.Errands,
+        pulse: pulses.Pulse,
     ) -> None:
         self._cluster = cluster
         self._namespace = namespace
@@ -60,7 +60,7 @@ class Reconciler:
         self.standings = standings.Standings()
         self.durations = Timings(_BOUNDS)  # of passes, by result
         self._failures: dict[str, int] = {}
-        self._alive = time.monotonic()
+        self._pulse = pulse
 
     def wake(self, vpn: str) -> None:
         """Ask for a pass over this VPN soon."""
@@ -72,13 +72,13 @@ class Reconciler:
 
     def healthy(self) -> bool:
         """Tell whether the loop goes round."""
-        return time.monotonic() - self._alive < _STUCK_SECONDS
+        return not self._pulse.stuck()
 
     def run(self, stop: threading.Event) -> None:
         """Make passes until `stop` is set."""
         self.wake_all()
         while not stop.is_set():
-            self._alive = time.monotonic()
+            self._pulse.beat()
             name = self._queue.take(_TAKE_SECONDS)
             if name is None:
                 continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,8 +36,9 @@ _NO_ANSWER = (
 class Cluster:
     """A connection to the API server. All methods may be called from any thread."""
 
-    def __init__(self, api: client.ApiClient) -> None:
+    def __init__(self, api: client.ApiClient, answered: Callable[[], None] = lambda: None) -> None:
         self._api = api
+        self._answered = answered
 
     @classmethod
     def connect(cls) -> Cluster:
@@ -53,6 +54,10 @@ class Cluster:
             raise KubeError(0, f"no way to the Kubernetes API: {error}") from error
         settings.retries = False  # callers retry, and log it
         return cls(client.ApiClient(settings))
+
+    def telling(self, answered: Callable[[], None]) -> Cluster:
+        """Return the same connection, which calls `answered` after each answer but a watch's."""
+        return Cluster(self._api, answered)
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """Return the object, or None where there is none."""
@@ -197,6 +202,7 @@ class Cluster:
         response = self._send(method, path, query=query, body=body, content=content)
         try:
             answer = response.read()
+            self._answered()
             if response.status >= _FIRST_ERROR:
                 raise _refused(f"{method} {path}", response.status, answer)
             return _object(answer)
