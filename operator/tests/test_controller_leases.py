@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import kube_server
 import pytest
-from controller_world import NAMESPACE, World, eventually, running
+from controller_world import GATEWAY, NAMESPACE, World, eventually, running
 
 from piavpn import kube
+from piavpn.controller import heartbeats, leases
 
 
 @pytest.fixture
@@ -93,6 +95,42 @@ def test_an_api_server_that_does_not_answer_makes_no_agent_silent(app: World) ->
     app.api.fault = lambda _call: None
     app.pass_over("home")
     assert app.service_condition("Confined") == ("True", "Fine")
+
+
+def test_a_look_that_fails_in_any_other_way_is_not_the_last(
+    app: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looks() -> int:
+        return sum(call.resource == "leases" for call in app.api.calls)
+
+    renewed(app, ago=timedelta(0))
+    app.api.put(kube.LEASES, "piavpn-node-agent-n1", NAMESPACE, spec={"renewTime": "yesterday"})
+    monkeypatch.setattr(leases, "_POLL_SECONDS", 0.01)
+    before, stop = looks(), threading.Event()
+    thread = threading.Thread(target=app.leases.run, args=(stop,))
+    thread.start()
+    try:
+        eventually(lambda: looks() > before + 2)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_node_that_no_pod_is_on_any_more_needs_no_agent(
+    app: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(heartbeats, "_ABSENT_SECONDS", -1.0)  # silent once it is missed
+    app.api.remove(kube.PODS, "web-0", "media")
+    app.pass_over("home")
+    app.leases.look()
+    assert "node n1 is silent" in caplog.text  # the gateway is there still
+    app.api.remove(kube.PODS, f"{GATEWAY}-0", NAMESPACE)
+    app.pass_over("home")
+    app.leases.look()
+    caplog.clear()
+    app.leases.look()
+    assert caplog.text == ""
+    assert app.leases.silent("home", ["n1"]) == {}
 
 
 def test_an_app_that_loses_its_pod_is_not_confined(app: World) -> None:

@@ -27,15 +27,17 @@ class Leases:
         self._namespace = namespace
         self._changed = changed
         self._lock = threading.Lock()
-        self._expected: set[str] = set()
+        self._expected: dict[str, frozenset[str]] = {}  # by VPN
         self._known: dict[str, heartbeats.Heartbeat] = {}
         self._looked: float | None = None
 
-    def silent(self, nodes: Iterable[str]) -> dict[str, model.Silence]:
-        """Return those of the nodes, on which pods of ours are, whose agents are silent."""
-        wanted = set(nodes)
+    def silent(self, vpn: str, nodes: Iterable[str]) -> dict[str, model.Silence]:
+        """Return those of the nodes, on which this VPN's pods are now, whose agents are silent."""
+        wanted = frozenset(nodes)
         with self._lock:
-            self._expected |= wanted
+            self._expected[vpn] = wanted
+            if not wanted:
+                del self._expected[vpn]
             known = {node: beat for node, beat in self._known.items() if node in wanted}
         return {
             node: model.Silence(heartbeat.renewed)
@@ -50,6 +52,8 @@ class Leases:
                 self.look()
             except kube.KubeError as error:
                 log.warning("%s", error)
+            except Exception:
+                log.exception("a look at the node agents' Leases failed unexpectedly")
             stop.wait(_POLL_SECONDS)
 
     def look(self) -> None:
@@ -66,8 +70,9 @@ class Leases:
         self._looked = moment
         with self._lock:
             before = _silent(self._known)
+            expected = frozenset[str]().union(*self._expected.values())
             self._known = heartbeats.heard(
-                self._known, listed, self._expected, elapsed, datetime.now(UTC)
+                self._known, listed, expected, elapsed, datetime.now(UTC)
             )
             after = _silent(self._known)
         for node in after - before:

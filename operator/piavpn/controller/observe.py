@@ -97,7 +97,7 @@ class Observer:
         if vpn is not None:
             seen = self._with_gateway(seen, vpn)
         ours = (mirror.node_of(pod) for pod in (seen.gateway_pod, *pods.values()))
-        silent = self._agents.silent(node for node in ours if node is not None)
+        silent = self._agents.silent(name, (node for node in ours if node is not None))
         return dataclasses.replace(seen, silent_agents=silent)
 
     def vpn_names(self) -> set[str]:
