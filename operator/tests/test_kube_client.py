@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 from kubernetes import client
+from kubernetes.config import kube_config
 
 from piavpn import kube
+from piavpn.kube import kinds
 
 STATUS = {"kind": "Status", "status": "Failure", "message": "what the server says"}
 
@@ -39,6 +41,8 @@ class Server(http.server.ThreadingHTTPServer):
         self.content = b'{"metadata": {"name": "answered"}}'
         self.length: int | None = None
         self.requests: list[Request] = []
+        self.token: str | None = None
+        """If set, the only one that is let in."""
 
     def refuse(self, status: int, content: bytes | None = None) -> None:
         self.status = status
@@ -75,7 +79,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 json.loads(self.rfile.read(length)) if length else None,
             )
         )
-        self.send_response(self.server.status)
+        expected, shown = self.server.token, self.headers.get("Authorization", "")
+        known = expected is None or shown.lower() == f"bearer {expected}"
+        self.send_response(self.server.status if known else 401)
         length = self.server.length or len(self.server.content)
         self.send_header("Content-Length", str(length))
         self.end_headers()
@@ -115,6 +121,62 @@ def test_a_token_that_cannot_be_read_now_is_an_error_as_any_other(
     with pytest.raises(kube.KubeError, match="No such file"):
         kube.Cluster(client.ApiClient(settings)).get(kube.PODS, "a", "n")
     assert server.requests == []
+
+
+@pytest.fixture
+def token_file(
+    server: Server, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> pathlib.Path:
+    """The file that a cluster's credentials are read from; it holds the token `first`."""
+    token = tmp_path / "token"
+    token.write_text("first")
+    settings = {
+        "clusters": [
+            {"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}
+        ],
+        "users": [{"name": "u", "user": {"tokenFile": str(token)}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(settings))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+    return token
+
+
+def test_a_token_that_is_accepted_no_more_is_read_anew_and_the_request_made_again(
+    server: Server, token_file: pathlib.Path
+) -> None:
+    server.token = "first"
+    cluster = kube.Cluster.connect()
+    assert cluster.get(kube.PODS, "a", "n") == {"metadata": {"name": "answered"}}
+    token_file.write_text("second")
+    server.token = "second"
+    assert cluster.get(kube.PODS, "a", "n") == {"metadata": {"name": "answered"}}
+    assert cluster.get(kube.PODS, "a", "n") == {"metadata": {"name": "answered"}}
+    assert len(server.requests) == 1 + 2 + 1
+
+
+def test_so_it_is_before_a_watch(server: Server, token_file: pathlib.Path) -> None:
+    server.token = "first"
+    server.content += b"\n"
+    cluster = kube.Cluster.connect()
+    token_file.write_text("second")
+    server.token = "second"
+    (line,) = cluster.stream(kinds.Selection(kube.PODS, "n"), "7")
+    assert line == {"metadata": {"name": "answered"}}
+
+
+def test_a_token_that_is_refused_once_more_is_an_error(
+    server: Server, token_file: pathlib.Path
+) -> None:
+    token_file.write_text("wrong")
+    server.token = "right"
+    with pytest.raises(kube.KubeError) as caught:
+        kube.Cluster.connect().get(kube.PODS, "a", "n")
+    assert caught.value.status == 401
+    assert len(server.requests) == 2
 
 
 CONFIG_MAP = {"metadata": {"name": "a", "namespace": "n"}, "data": {"key": "value"}}

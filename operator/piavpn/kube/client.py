@@ -24,7 +24,7 @@ _REQUEST_TIMEOUT = (5.0, 30.0)  # seconds to connect, to answer
 _WATCH_SECONDS = 600
 # The API server sends a bookmark about once a minute: silence for longer is a dead connection.
 _WATCH_TIMEOUT = (5.0, 90.0)
-_FIRST_ERROR = 400
+_FIRST_ERROR, _UNAUTHORIZED = 400, 401
 _NO_ANSWER = (
     urllib3.exceptions.HTTPError,
     exceptions.ApiException,
@@ -36,9 +36,16 @@ _NO_ANSWER = (
 class Cluster:
     """A connection to the API server. All methods may be called from any thread."""
 
-    def __init__(self, api: client.ApiClient, answered: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        api: client.ApiClient,
+        answered: Callable[[], None] = lambda: None,
+        load: Callable[[client.Configuration], None] | None = None,
+    ) -> None:
         self._api = api
         self._answered = answered
+        self._load = load
+        """Reads the credentials anew; None where they are the caller's own."""
 
     @classmethod
     def connect(cls) -> Cluster:
@@ -53,11 +60,11 @@ class Cluster:
         except (config.ConfigException, OSError) as error:
             raise KubeError(0, f"no way to the Kubernetes API: {error}") from error
         settings.retries = False  # callers retry, and log it
-        return cls(client.ApiClient(settings))
+        return cls(client.ApiClient(settings), load=_load)
 
     def telling(self, answered: Callable[[], None]) -> Cluster:
         """Return the same connection, which calls `answered` after each answer but a watch's."""
-        return Cluster(self._api, answered)
+        return Cluster(self._api, answered, self._load)
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """Return the object, or None where there is none."""
@@ -220,16 +227,26 @@ class Cluster:
         timeout: tuple[float, float] = _REQUEST_TIMEOUT,
     ) -> Any:  # noqa: ANN401 - the client's response type is not typed
         headers = {"Accept": "application/json", "Content-Type": f"application/{content}"}
-        try:
+
+        def answer() -> Any:  # noqa: ANN401 - as above
             request = self._api.param_serialize(  # which may read the service account's token anew
                 method,
                 path,
                 query_params=list((query or {}).items()),
-                header_params=headers,
+                header_params=dict(headers),
                 body=body,
                 auth_settings=["BearerToken"],
             )
             return self._api.call_api(*request, _request_timeout=timeout)
+
+        try:
+            response = answer()
+            if response.status != _UNAUTHORIZED or self._load is None:
+                return response
+            # The client reads the token again by the wall clock: not after that was put back.
+            response.read()
+            self._load(self._api.configuration)
+            return answer()
         except _NO_ANSWER as error:
             raise KubeError(0, f"{method} {path}: {error}") from error
 
