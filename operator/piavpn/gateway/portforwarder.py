@@ -13,9 +13,17 @@ from typing import Protocol
 
 from piavpn.api import types
 from piavpn.api.gateway_config import GatewayConfig
-from piavpn.gateway import forwarded, inputs, outside, portforward, portreport, portstore
+from piavpn.gateway import (
+    forwarded,
+    inputs,
+    leading,
+    outside,
+    portforward,
+    portreport,
+    portstore,
+)
 from piavpn.gateway.session import Session
-from piavpn.net import conntrack, nft, programs
+from piavpn.net import nft
 from piavpn.pia import errors
 from piavpn.pia import portforward as api
 from piavpn.pia.portforward import SignedPort
@@ -65,8 +73,7 @@ class PortForwarder:
         self._dice = dice
         self._memory = portforward.Memory(held=store.load())
         self._config: GatewayConfig | None = None
-        self._ways: frozenset[forwarded.Way] = frozenset()
-        self._led_back: frozenset[ipaddress.IPv4Address] = frozenset()
+        self._leading = leading.Leading()
         self._report: portreport.PortReport | None = None
         self._said = ""
 
@@ -91,13 +98,13 @@ class PortForwarder:
         """Take a turn; return the seconds until the next one."""
         try:
             self._turn()
-        except (nft.NftError, programs.ProgramError, OSError) as error:
+        except (nft.NftError, OSError) as error:
             log.error("port forwarding: %s", error)  # noqa: TRY400 - the message says it all
             return _PAUSE_SECONDS
         except Exception:
             log.exception("port forwarding failed unexpectedly")
             return _PAUSE_SECONDS
-        return _WAIT_SECONDS
+        return _PAUSE_SECONDS if self._leading.unfinished else _WAIT_SECONDS
 
     def _turn(self) -> None:
         self._read_config()
@@ -173,23 +180,15 @@ class PortForwarder:
         self._memory = self._memory.checked(is_open, why, time.monotonic())
 
     def _forward(self, config: GatewayConfig) -> None:
-        """Have the map lead to the receiver, and end connections that it does not lead to now.
+        """Have the port lead to the receiver.
 
         A port that is not bound yet is led there, too, so that nothing of it is ever lost.
 
         Raises:
             NftError: the kernel refused.
-            ProgramError: connection tracking cannot be told.
         """
         ports = {p.port for p in (self._memory.held, self._memory.fresh) if p is not None}
-        wanted = forwarded.ways(config.port_forwarding, ports)
-        exits = self._tunnel.exits()
-        if (wanted, exits) == (self._ways, self._led_back):
-            return
-        nft.load(forwarded.update(wanted, exits))
-        gone, self._ways, self._led_back = self._ways - wanted, wanted, exits
-        for way in gone:
-            conntrack.forget_inbound(way.protocol.lower(), way.port)
+        self._leading.lead(forwarded.ways(config.port_forwarding, ports), self._tunnel.exits())
 
     def _say(self, line: str) -> None:
         if line != self._said:
