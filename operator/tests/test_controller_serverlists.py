@@ -165,6 +165,26 @@ def test_a_kept_list_that_someone_changed_is_refused(
     assert again.state(endpoints).servers is None
 
 
+@pytest.mark.parametrize(("length", "taken"), [(7, True), (8, False)])
+def test_a_kept_list_that_would_fill_the_memory_is_refused(
+    api: kube_server.Api,
+    endpoints: types.Endpoints,
+    front: Front,
+    length: int,
+    *,
+    taken: bool,
+) -> None:
+    fresh(api).refresh(endpoints, measure=False)
+    padded = controller_world.signed({**front.document, "padding": "x" * length * 1024 * 1024})
+    name = kept_list(api)["metadata"]["name"]
+    packed = base64.b64encode(gzip.compress(padded)).decode()
+    api.put(kube.CONFIG_MAPS, name, NAMESPACE, binaryData={"list.gz": packed})
+    front.broken = Reply(503, "down for maintenance")
+    again = fresh(api)
+    again.refresh(endpoints, measure=False)
+    assert (again.state(endpoints).servers is not None) is taken
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -10,6 +10,7 @@ import base64
 import dataclasses
 import gzip
 import hashlib
+import io
 import logging
 import zlib
 from datetime import UTC, datetime
@@ -27,6 +28,9 @@ LABEL = f"{names.GROUP}/server-list"
 _KEY, _TIME_KEY = "list.gz", "time"
 _LIMIT = 900_000
 """Bytes after compression and base64: leaves room in a ConfigMap's 1 MiB. PIA's has 25 thousand."""
+
+_LONGEST = 8 * 1024 * 1024
+"""Bytes of a list; PIA's has 150 thousand. Whoever may write ConfigMaps cannot fill our memory."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ def config_map(config_map_name: str, namespace: str, raw: bytes, now: datetime) 
 def read(found: model.Object, public_key: str | None) -> Kept | None:
     """Return what a ConfigMap keeps, verified with the PEM `public_key` (None: PIA's)."""
     try:
-        raw = gzip.decompress(base64.b64decode(found["binaryData"][_KEY]))
+        raw = _unpacked(base64.b64decode(found["binaryData"][_KEY]))
         time = datetime.fromisoformat(found["data"][_TIME_KEY])
         return Kept(serverlist.parse(raw, public_key), time.astimezone(UTC))
     except errors.PiaError as error:
@@ -93,3 +97,11 @@ def read(found: model.Object, public_key: str | None) -> Kept | None:
     except (KeyError, TypeError, ValueError, EOFError, OSError, zlib.error) as error:
         log.warning("server list: the kept one is damaged: %s", error)
     return None
+
+
+def _unpacked(packed: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+        raw = file.read(_LONGEST + 1)
+    if len(raw) > _LONGEST:
+        raise ValueError(f"it has more than {_LONGEST} bytes")
+    return raw
