@@ -54,6 +54,10 @@ def forwarding(decision: model.Decision) -> gateway_config.PortForwarding | None
     return decision.gateway.port_forwarding
 
 
+def to(name: str, address: str) -> gateway_config.PortForwarding:
+    return gateway_config.PortForwarding(IP(address), receiver=f"media/{name}")
+
+
 def propagated(**changes: Any) -> model.Verdict:
     (only,) = decide.decide(seen(vpn=BOUND, **changes)).services
     return only.told[ServiceCondition.PORT_PROPAGATED]
@@ -70,7 +74,7 @@ def test_the_first_receiver_has_the_port() -> None:
     app = receiving("torrent", "10.100.0.10", receive_forwarded_port=fixed)
     decision = decide.decide(seen(services=(service(address="10.100.0.11"), app)))
     assert forwarding(decision) == gateway_config.PortForwarding(
-        IP("10.100.0.10"), types.ForwardedProtocol.UDP, 6881
+        IP("10.100.0.10"), types.ForwardedProtocol.UDP, 6881, "media/torrent"
     )
 
 
@@ -95,22 +99,37 @@ def test_a_second_receiver_is_refused_by_the_first_one_s_name_and_keeps_its_addr
 def test_who_has_the_port_keeps_it_though_an_older_app_wants_it_now() -> None:
     older = receiving("older", "10.100.0.10", age=60)
     newer = receiving("newer", "10.100.0.11")
-    config = dataclasses.replace(
-        CONFIG, port_forwarding=gateway_config.PortForwarding(IP("10.100.0.11"))
-    )
+    config = dataclasses.replace(CONFIG, port_forwarding=to("newer", "10.100.0.11"))
     decision = decide.decide(seen(services=(older, newer), gateway_config=config))
     assert by_name(decision)["newer"].accepted.holds
     assert by_name(decision)["older"].accepted.reason == "PortReceiverTaken"
     alone = decide.decide(seen(services=(older,), gateway_config=config))
     assert by_name(alone)["older"].accepted.holds
-    assert forwarding(alone) == gateway_config.PortForwarding(IP("10.100.0.10"))
+    assert forwarding(alone) == to("older", "10.100.0.10")
+
+
+def test_who_has_the_port_keeps_it_though_its_address_changes() -> None:
+    older = receiving("older", "10.100.0.10", age=60)
+    newer = receiving("newer", "10.100.0.11", ip=IP("10.100.0.77"))
+    config = dataclasses.replace(CONFIG, port_forwarding=to("newer", "10.100.0.11"))
+    decision = decide.decide(seen(services=(older, newer), gateway_config=config))
+    assert forwarding(decision) == to("newer", "10.100.0.77")
+    assert by_name(decision)["older"].accepted.reason == "PortReceiverTaken"
+
+
+def test_nobody_has_the_port_for_the_address_of_who_had_it() -> None:
+    older = receiving("older", "10.100.0.10", age=60)
+    newer = receiving("newer", "10.100.0.11")
+    config = dataclasses.replace(CONFIG, port_forwarding=to("gone", "10.100.0.11"))
+    decision = decide.decide(seen(services=(older, newer), gateway_config=config))
+    assert forwarding(decision) == to("older", "10.100.0.10")
 
 
 def test_an_app_without_an_address_of_its_own_does_not_get_the_port() -> None:
     refused = receiving("older", "10.100.0.10", age=60, ip=IP("192.0.2.1"))
     fine = receiving("newer", "10.100.0.11")
     decision = decide.decide(seen(services=(refused, fine)))
-    assert forwarding(decision) == gateway_config.PortForwarding(IP("10.100.0.11"))
+    assert forwarding(decision) == to("newer", "10.100.0.11")
 
 
 def test_the_receiver_s_pod_is_told_port_exit_address_script_and_its_app_s_start() -> None:

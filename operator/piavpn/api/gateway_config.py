@@ -52,6 +52,8 @@ class PortForwarding:
     protocol: types.ForwardedProtocol = types.ForwardedProtocol.BOTH
     port: int | None = None
     """The receiver's port; None for the one that PIA assigns."""
+    receiver: str = ""
+    """The app's `namespace/name`, by which the operator knows who has the port."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -22,11 +22,11 @@ def choose(
         config: what the gateway was told last: the record of who has the port.
     """
     forwarding_now = config.port_forwarding if config is not None else None
-    held = forwarding_now.address if forwarding_now is not None else None
+    holder = forwarding_now.receiver if forwarding_now is not None else None
 
     def turn(decision: model.ServiceDecision) -> tuple[object, ...]:
         service = decision.service
-        return decision.address != held, service.created, network.key(service)
+        return _name(service) != holder, service.created, network.key(service)
 
     wanting = [it for it in services if it.accepted.holds and _wants(it.service)]
     return min(wanting, key=turn, default=None)
@@ -37,7 +37,9 @@ def forwarding(holder: model.ServiceDecision | None) -> gateway_config.PortForwa
     wanted = holder.service.spec.receive_forwarded_port if holder is not None else None
     if holder is None or wanted is None or holder.address is None:
         return None
-    return gateway_config.PortForwarding(holder.address, wanted.protocol, wanted.port)
+    return gateway_config.PortForwarding(
+        holder.address, wanted.protocol, wanted.port, _name(holder.service)
+    )
 
 
 def settled(
@@ -67,13 +69,18 @@ def _wants(service: types.VpnServiceContainer) -> bool:
     return service.spec.receive_forwarded_port is not None
 
 
+def _name(service: types.VpnServiceContainer) -> str:
+    """Return `namespace/name`."""
+    return "/".join(network.key(service))
+
+
 def _port(vpn: types.PiaVpn) -> int | None:
     forwarded = vpn.status.forwarded_port
     return forwarded.port if forwarded is not None else None
 
 
 def _taken(holder: model.ServiceDecision | None, vpn: str) -> model.Verdict:
-    name = "/".join(network.key(holder.service)) if holder is not None else "another app"
+    name = _name(holder.service) if holder is not None else "another app"
     return model.Verdict(
         Status.FALSE,
         Reason.PORT_RECEIVER_TAKEN,
