@@ -48,6 +48,18 @@ class Outlets:
             pyroute2.NetlinkError: the kernel refused to tell.
         """
         found = _present()
+        while True:
+            try:
+                self._fit(found)
+            except nft.NftError:
+                # A pod may have ended meanwhile: nft refuses a hook on a link that is gone.
+                before, found = found, _present()
+                if found == before:
+                    raise
+            else:
+                return
+
+    def _fit(self, found: list[outlet.Outlet]) -> None:
         there = {table: nft.find_table(table) for table in outlet.TABLES}
         if not found:
             for table in outlet.TABLES:

@@ -171,6 +171,29 @@ def test_a_filter_that_was_changed_or_taken_away_is_set_again(attached: Attached
     assert attached.send_raw() == {"outside": 0, "spoofed": 0, "dns": 0, "ipv6": 0}
 
 
+class EndsPod(Canonical):
+    """Ends a pod while the filter is being made: nodes are slow, and pods many."""
+
+    def __init__(self, pod: TestPod) -> None:
+        super().__init__()
+        self._pod = pod
+
+    def _listing(self, table: str, ruleset: str, devices: tuple[str, ...] = ()) -> str:
+        self._pod.run("ip link del eth0", check=False)
+        return super()._listing(table, ruleset, devices)
+
+
+def test_a_pod_that_ends_meanwhile_does_not_hold_up_the_others_filter(attached: Attached) -> None:
+    ending = attached.world.pod()
+    attacher = attached.world.attacher(attached.outlets)
+    assert isinstance(attacher.bring(service("10.100.0.11"), ending.seen), Done)
+    attached.world.node.run("nft delete table netdev piavpn_outlets")
+    slow = Outlets(EndsPod(ending))
+    slow.know(Inside(CLUSTER, ()))
+    slow.ensure()
+    assert attached.send_raw() == {"outside": 0, "spoofed": 0, "dns": 0, "ipv6": 0}
+
+
 def test_a_filter_that_is_right_is_left_alone(attached: Attached) -> None:
     attached.send_raw()
     attached.outlets.ensure()
