@@ -52,8 +52,7 @@ table inet piavpn_outlets {
   counter probe_outside { }
   counter dropped_outside { }
   counter dropped_untranslated { }
-  chain forwarded {
-    type filter hook forward priority filter + 10; policy accept;
+  chain outgoing {
     ip saddr != @pods accept
     ip daddr @services counter name dropped_untranslated drop
     ip daddr @cluster accept
@@ -62,6 +61,14 @@ table inet piavpn_outlets {
     ct original ip daddr @cluster ip daddr @nodes accept
     ip saddr @pods ip daddr 192.0.2.0/24 counter name probe_outside drop
     ip saddr @pods counter name dropped_outside drop
+  }
+  chain forwarded {
+    type filter hook forward priority filter + 10; policy accept;
+    jump outgoing
+  }
+  chain leaving {
+    type filter hook postrouting priority filter; policy accept;
+    jump outgoing
   }
 }
 """,

@@ -121,6 +121,10 @@ table netdev piavpn_outlets {{
 # A Service's address that is still there when a packet is forwarded was translated by nobody, as
 # before kube-proxy has set its rules: it would go where all strange addresses go, out of the node.
 # Not before kube-proxy itself has refused Services without endpoints, hence the priority.
+#
+# Where kube-proxy balances by IPVS, what a pod sends to a Service is taken as for the node itself,
+# and sent on from there: it is never forwarded. So all is judged once more as it leaves, while it
+# still has the pod's address.
 _FORWARD = """\
 table inet piavpn_outlets
 delete table inet piavpn_outlets
@@ -133,8 +137,7 @@ table inet piavpn_outlets {{
   counter probe_outside {{ }}
   counter dropped_outside {{ }}
   counter dropped_untranslated {{ }}
-  chain forwarded {{
-    type filter hook forward priority filter + 10; policy accept;
+  chain outgoing {{
     ip saddr != @pods accept
     ip daddr @services counter name dropped_untranslated drop
     ip daddr @cluster accept
@@ -143,6 +146,14 @@ table inet piavpn_outlets {{
     ct original ip daddr @cluster ip daddr @nodes accept
     ip saddr @pods ip daddr 192.0.2.0/24 counter name probe_outside drop
     ip saddr @pods counter name dropped_outside drop
+  }}
+  chain forwarded {{
+    type filter hook forward priority filter + 10; policy accept;
+    jump outgoing
+  }}
+  chain leaving {{
+    type filter hook postrouting priority filter; policy accept;
+    jump outgoing
   }}
 }}
 """

@@ -180,8 +180,8 @@ def test_raw_frames_are_dropped_on_the_nodes_side_and_counted_apart(locked: Lock
 
 @pytest.mark.parametrize(
     "rule",
-    ["netdev piavpn_outlets incoming accept", "inet piavpn_outlets forwarded accept"],
-    ids=["ingress", "forward"],
+    ["netdev piavpn_outlets incoming accept", "inet piavpn_outlets outgoing accept"],
+    ids=["ingress", "outgoing"],
 )
 def test_a_part_of_the_nodes_filter_that_sees_no_raw_frames_is_noticed(
     locked: Locked, rule: str

@@ -165,7 +165,7 @@ def test_a_filter_that_was_changed_or_taken_away_is_set_again(attached: Attached
     listing = "nft --stateless list table netdev piavpn_outlets; nft -s list table inet"
     before = attached.world.node.run(f"{listing} piavpn_outlets")
     attached.world.node.run("nft delete table netdev piavpn_outlets")
-    attached.world.node.run("nft flush chain inet piavpn_outlets forwarded")
+    attached.world.node.run("nft flush chain inet piavpn_outlets outgoing")
     attached.outlets.ensure()
     assert attached.world.node.run(f"{listing} piavpn_outlets") == before
     assert attached.send_raw() == {"outside": 0, "spoofed": 0, "dns": 0, "ipv6": 0}
@@ -312,3 +312,27 @@ def test_a_service_that_leads_out_of_the_cluster_does_not_but_one_on_a_node_does
         assert ask(attached.pod.namespace, socket.SOCK_STREAM, LEADS_OUT) == b"hello"
     # The node is reached by that Service alone.
     assert attached.send_raw()["outside"] == 0
+
+
+MASQUERADE = """
+table ip masquerade {
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    oifname "wan" masquerade
+  }
+}
+"""
+
+
+def test_what_is_sent_on_without_being_forwarded_does_not_leave_either(attached: Attached) -> None:
+    # So it is where kube-proxy uses IPVS: the hook in forwarding sees none of it.
+    nft.load(MASQUERADE)
+    node = attached.world.node
+    node.run("nft flush chain inet piavpn_outlets forwarded")
+    with echo(attached.world.outside, socket.SOCK_STREAM, "0.0.0.0"):
+        with pytest.raises(TimeoutError):
+            ask(attached.pod.namespace, socket.SOCK_STREAM, LEADS_OUT)
+        assert nft.counters("inet piavpn_outlets")["dropped_outside"].packets >= 1
+        # The control: without the other hook, too, it gets there.
+        node.run("nft flush chain inet piavpn_outlets leaving")
+        assert ask(attached.pod.namespace, socket.SOCK_STREAM, LEADS_OUT) == b"hello"
