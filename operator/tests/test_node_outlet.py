@@ -52,9 +52,12 @@ table inet piavpn_outlets {
   counter probe_outside { }
   counter dropped_outside { }
   counter dropped_untranslated { }
+  counter dropped_translated_dns { }
   chain outgoing {
     ip saddr != @pods accept
     ip daddr @services counter name dropped_untranslated drop
+    ip saddr @pods ct direction original meta l4proto { tcp, udp } th dport { 53, 853 } \
+counter name dropped_translated_dns drop
     ip daddr @cluster accept
     ip saddr . ip daddr @bypass accept
     ct direction reply accept

@@ -122,6 +122,8 @@ table netdev piavpn_outlets {{
 # before kube-proxy has set its rules: it would go where all strange addresses go, out of the node.
 # Not before kube-proxy itself has refused Services without endpoints, hence the priority.
 #
+# A Service may hide a resolver behind another port, which shows once its address is translated.
+#
 # Where kube-proxy balances by IPVS, what a pod sends to a Service is taken as for the node itself,
 # and sent on from there: it is never forwarded. So all is judged once more as it leaves, while it
 # still has the pod's address.
@@ -137,9 +139,12 @@ table inet piavpn_outlets {{
   counter probe_outside {{ }}
   counter dropped_outside {{ }}
   counter dropped_untranslated {{ }}
+  counter dropped_translated_dns {{ }}
   chain outgoing {{
     ip saddr != @pods accept
     ip daddr @services counter name dropped_untranslated drop
+    ip saddr @pods ct direction original meta l4proto {{ tcp, udp }} th dport {{ 53, 853 }} \
+counter name dropped_translated_dns drop
     ip daddr @cluster accept
     ip saddr . ip daddr @bypass accept
     ct direction reply accept

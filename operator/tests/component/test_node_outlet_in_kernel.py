@@ -249,13 +249,13 @@ def test_each_pod_has_its_own_address_and_the_last_one_takes_the_filter_along(
 
 
 @contextlib.contextmanager
-def echo(where: Namespace, kind: int, address: str) -> Iterator[None]:
-    """Answer once on port 7."""
+def echo(where: Namespace, kind: int, address: str, port: int = 7) -> Iterator[None]:
+    """Answer once."""
     with where.entered():
         server = socket.socket(socket.AF_INET, kind)
     with server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind((address, 7))
+        server.bind((address, port))
         server.settimeout(5)
         if kind == socket.SOCK_STREAM:
             server.listen()
@@ -277,10 +277,10 @@ def _answer(server: socket.socket, kind: int) -> None:
             connection.sendall(connection.recv(100))
 
 
-def ask(where: Namespace, kind: int, address: str) -> bytes:
+def ask(where: Namespace, kind: int, address: str, port: int = 7) -> bytes:
     with where.entered(), socket.socket(socket.AF_INET, kind) as client:
         client.settimeout(2)
-        client.connect((address, 7))
+        client.connect((address, port))
         client.send(b"hello")
         return client.recv(100)
 
@@ -336,3 +336,33 @@ def test_what_is_sent_on_without_being_forwarded_does_not_leave_either(attached:
         # The control: without the other hook, too, it gets there.
         node.run("nft flush chain inet piavpn_outlets leaving")
         assert ask(attached.pod.namespace, socket.SOCK_STREAM, LEADS_OUT) == b"hello"
+
+
+HIDDEN_RESOLVER = "10.96.0.30"
+
+
+@pytest.mark.parametrize("port", [53, 853])
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["TCP", "UDP"])
+def test_a_service_hides_no_resolver_behind_another_port(
+    attached: Attached, kind: int, port: int
+) -> None:
+    node, asking = attached.world.node, attached.pod.namespace
+    resolver = attached.world.pod()
+    nft.load(
+        f"""
+        table ip hidden {{
+          chain prerouting {{
+            type nat hook prerouting priority dstnat; policy accept;
+            ip daddr {HIDDEN_RESOLVER} meta l4proto {{ tcp, udp }} th dport 5300 \
+              dnat to {resolver.cluster_address}:{port}
+          }}
+        }}
+        """
+    )
+    with echo(resolver.namespace, kind, "0.0.0.0", port):
+        with pytest.raises(TimeoutError):
+            ask(asking, kind, HIDDEN_RESOLVER, 5300)
+        assert nft.counters("inet piavpn_outlets")["dropped_translated_dns"].packets >= 1
+        # The control: without the filter it answers.
+        node.run("nft flush chain inet piavpn_outlets outgoing")
+        assert ask(asking, kind, HIDDEN_RESOLVER, 5300) == b"hello"
