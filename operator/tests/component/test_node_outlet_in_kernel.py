@@ -315,7 +315,7 @@ def test_a_service_that_leads_out_of_the_cluster_does_not_but_one_on_a_node_does
 
 
 MASQUERADE = """
-table ip masquerade {
+table ip source_nat {
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     oifname "wan" masquerade
