@@ -177,7 +177,7 @@ def test_what_the_gateways_rules_drop_is_counted_by_reason(world: World) -> None
         )
     assert {name for name in before if name.startswith("tunnel_dropped_packets_total")} == {
         f'tunnel_dropped_packets_total{{reason="{reason}"}}'
-        for reason in ("invalid", "forward", "input", "ipv6", "astray")
+        for reason in ("invalid", "forward", "input", "ipv6", "astray", "proxied")
     }
 
 

@@ -253,10 +253,11 @@ def test_an_agent_that_starts_repairs_what_it_finds_and_deletes_nothing(
     agent: Agent, api: kube_server.Api
 ) -> None:
     pod = agent.attach()
-    pod.run("nft delete table inet piavpn_lock")
+    pod.run("nft delete chain inet piavpn_lock forward; ip route del default")
     agent.restart()
     agent.make_pass()
-    assert "dropped_cluster_link" in pod.run("nft list table inet piavpn_lock")
+    assert "chain forward" in pod.run("nft list table inet piavpn_lock")
+    assert "default via 10.100.0.2 dev vpn0" in pod.run("ip route")
     assert agent.confined() == ("True", "Attached")
     assert (deleted(api), events(api)) == ([], [])
 

