@@ -42,12 +42,8 @@ class Device:
     public_key: str | None
     """Our own; None before a key was set."""
     peer_public_key: str | None = None
-    endpoint: str | None = None
-    """`address:port`."""
     latest_handshake: datetime | None = None
     received: int = 0
-    """Bytes."""
-    sent: int = 0
     """Bytes."""
 
 
@@ -117,14 +113,12 @@ def parse_dump(dump: str) -> Device:
     public_key = _known(own[1])
     if not peers:
         return Device(public_key)
-    peer_key, _, endpoint, _, handshake, received, sent, _ = peers[0][:_PEER_FIELDS]
+    peer_key, _, _, _, handshake, received, _, _ = peers[0][:_PEER_FIELDS]
     return Device(
         public_key=public_key,
         peer_public_key=peer_key,
-        endpoint=_known(endpoint),
         latest_handshake=datetime.fromtimestamp(int(handshake), UTC) if int(handshake) else None,
         received=int(received),
-        sent=int(sent),
     )
 
 
