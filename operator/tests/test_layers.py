@@ -49,6 +49,7 @@ MUST_BE_PURE = (
     "piavpn.gateway.status",
     "piavpn.gateway.vitals",
     "piavpn.net.routing",
+    "piavpn.node.brake",
     "piavpn.node.decide",
     "piavpn.node.frames",
     "piavpn.node.guard",

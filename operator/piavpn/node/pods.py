@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Collection, Mapping
 
-from piavpn.node import alarms, leaktests, outbox, reasons, sandbox
+from piavpn.node import alarms, brake, leaktests, outbox, reasons, sandbox
 from piavpn.node.attach import Attacher, Done
 from piavpn.node.decide import Problem
 from piavpn.node.model import Pod, PodPlan, Role
@@ -67,6 +67,7 @@ class Pods:
         self._leak_tests = tests
         self._tracked: dict[str, _Tracked] = {}
         self._changed: set[sandbox.Sandbox] = set()
+        self._brake = brake.Brake()
 
     def bring(
         self, pod: Pod, plan: PodPlan | Problem, seen: sandbox.Sandbox | None, now: float
@@ -125,7 +126,7 @@ class Pods:
         outcome = self._attacher.bring(plan, seen)
         settled = tracked.plan == plan and isinstance(tracked.outcome, Done)
         _log(pod, tracked.outcome, outcome, settled=settled)
-        self._tell(pod, tracked.outcome, outcome, settled=settled)
+        self._tell(pod, tracked.outcome, outcome, now, settled=settled)
         tracked.plan, tracked.sandbox, tracked.outcome = plan, seen, outcome
         if isinstance(outcome, Done):
             tracked.failures = 0
@@ -138,15 +139,18 @@ class Pods:
             tracked.next_look = now + min(FIRST_RETRY * 2**tracked.failures, LONGEST_RETRY)
             tracked.failures += 1
 
-    def _tell(self, pod: Pod, before: Outcome, after: Outcome, *, settled: bool) -> None:
+    def _tell(
+        self, pod: Pod, before: Outcome, after: Outcome, now: float, *, settled: bool
+    ) -> None:
         """Ask for what follows from how the pod is; one that is being deleted already is let go."""
         if isinstance(after, Done):
             if settled and after.steps:
                 message = f"pod {pod.name} was not as it had been set: {_words(after)}"
                 self._outbox.put(outbox.Event(pod.owner, outbox.REPAIRED, message))
         elif after.reason == reasons.TAMPERED and not pod.ending:
-            # Asked for at each look until it is gone.
-            self._outbox.put(outbox.Removal(pod))
+            # Asked for at each look until it is gone. It is cut off, and can wait.
+            if self._brake.lets(pod, now):
+                self._outbox.put(outbox.Removal(pod))
             if after != before:
                 message = f"pod {pod.name}: {after.message}"
                 self._outbox.put(outbox.Event(pod.owner, after.reason, message))

@@ -1,0 +1,58 @@
+"""How often an owner's damaged pods are deleted. Pure.
+
+Whatever damages each next one, too, would else make a loop of it that loads the whole cluster.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from piavpn.node.model import Owner, Pod
+
+FIRST_SECONDS, LONGEST_SECONDS = 10.0, 300.0
+"""At least, between an owner's removals: it doubles with each."""
+HEALTH_SECONDS = 1800.0
+"""Without a damaged pod: after that the owner's next removal is a first one."""
+_MOST_DOUBLINGS = 5
+
+
+@dataclasses.dataclass(slots=True)
+class _Past:
+    uid: str
+    """The pod that was removed last."""
+    at: float
+    damaged_at: float
+    """When a pod of the owner was last seen damaged."""
+    removals: int = 1
+
+
+class Brake:
+    """Remembers each owner's removals. An agent that restarts begins anew."""
+
+    def __init__(self) -> None:
+        self._past: dict[Owner, _Past] = {}
+
+    def lets(self, pod: Pod, now: float) -> bool:
+        """Whether a damaged pod may be removed now; one that was asked for may be again.
+
+        Args:
+            pod: to be asked for at each look, as that it is damaged is remembered here.
+            now: the monotonic clock.
+        """
+        self._past = {
+            owner: past
+            for owner, past in self._past.items()
+            if now - past.damaged_at < HEALTH_SECONDS
+        }
+        past = self._past.get(pod.owner)
+        if past is None:
+            self._past[pod.owner] = _Past(pod.uid, now, now)
+            return True
+        past.damaged_at = now
+        if past.uid == pod.uid:
+            return True
+        doublings = min(past.removals - 1, _MOST_DOUBLINGS)
+        if now - past.at < min(FIRST_SECONDS * 2**doublings, LONGEST_SECONDS):
+            return False
+        past.uid, past.at, past.removals = pod.uid, now, past.removals + 1
+        return True
