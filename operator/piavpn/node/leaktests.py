@@ -25,7 +25,7 @@ _RETRY_SECONDS = 10.0
 _IDLE_SECONDS = 1.0
 _LIVE_SECONDS = 120.0
 _MOST_UNCERTAIN = 3
-"""Runs in a row with uncounted packets that make a leak: locks are replaced, but not each time."""
+"""Runs in a row with uncounted packets that are told of: locks are replaced, but not each time."""
 
 _TOLD = 4
 """Leaks that are named: an Event takes no more than 1024 characters."""
@@ -34,6 +34,10 @@ _RAW_FRAMES = {
     False: "raw frames are not seen by the filter on the node's side, which is idle here",
     None: "there is no filter on the node's side, as the pod's link has no end here",
 }
+_UNCOUNTED = (
+    ", test after test: none was seen to leave, and the routes are right; look in the pod for"
+    " another packet filter, such as a service mesh's, that drops them before the lock does"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,7 +49,9 @@ class Verdict:
     tried: int = 0
     leaks: tuple[str, ...] = ()
     uncounted: int = 0
-    """Packets of which the lock knows nothing: it was just replaced, or they got out unseen."""
+    """Packets of which the lock knows nothing: it was just replaced, or others drop them."""
+    uncertain: bool = False
+    """Whether it was so in several runs in a row."""
     raw_stopped: bool | None = None
     """Whether the node's filter dropped raw frames; None where the node has no end of the link."""
     failure: str = ""
@@ -71,7 +77,8 @@ class Verdict:
         if self.leaks:
             return f"got out: {self.words}"
         if self.uncounted:
-            return f"the lock has counted {self.uncounted} of {self.tried} packets too few"
+            few = f"the lock has counted {self.uncounted} of {self.tried} packets too few"
+            return f"{few}{_UNCOUNTED}" if self.uncertain else few
         beyond = _RAW_FRAMES[self.raw_stopped]
         return f"{self.tried} attempts to get out past the tunnel failed; {beyond}"
 
@@ -171,6 +178,8 @@ class LeakTests:
             return report.Report(Status.TRUE, reasons.NOTHING_LEAKED, verdict.told)
         if verdict.leaks:
             return report.Report(Status.FALSE, reasons.LEAKED, verdict.told)
+        if verdict.uncertain:
+            return report.Report(Status.UNKNOWN, reasons.UNCOUNTED, verdict.told)
         return report.Report(Status.UNKNOWN, reasons.NOT_TESTED_YET, verdict.told)
 
     def tally(self, seen: sandbox.Sandbox) -> Tally:
@@ -208,9 +217,8 @@ class LeakTests:
             if target is None or target.plan != plan:
                 return
             target.uncertain = target.uncertain + 1 if found.uncounted else 0
-            verdict = found
-            if target.uncertain >= _MOST_UNCERTAIN:
-                verdict = dataclasses.replace(found, leaks=(found.told,))
+            uncertain = target.uncertain >= _MOST_UNCERTAIN
+            verdict = dataclasses.replace(found, uncertain=uncertain)
             before, target.verdict = target.verdict, verdict
             target.tally.take(verdict)
             target.tested = time.monotonic()
@@ -228,9 +236,9 @@ def _pause(verdict: Verdict) -> float:
     if verdict.leaks:
         # It is cut off for good: nothing can be learnt from it any more.
         return float("inf")
-    if verdict.uncounted:
-        return _SHORTEST_SECONDS
-    return _RETRY_SECONDS if verdict.failure else INTERVAL_SECONDS
+    if verdict.passed:
+        return INTERVAL_SECONDS
+    return _RETRY_SECONDS if verdict.failure or verdict.uncertain else _SHORTEST_SECONDS
 
 
 def _test(seen: sandbox.Sandbox, plan: PodPlan, link: ClusterLink) -> Verdict | None:
@@ -248,7 +256,7 @@ def _test(seen: sandbox.Sandbox, plan: PodPlan, link: ClusterLink) -> Verdict | 
         # Whatever one pod does to its test, the others' go on.
         log.exception("leak test of pod %s failed", seen.uid)
         return Verdict(now, failure=repr(error))
-    return Verdict(now, outcome.tried, outcome.leaks, outcome.uncounted, raw)
+    return Verdict(now, outcome.tried, outcome.leaks, outcome.uncounted, raw_stopped=raw)
 
 
 def _raw_frames_stopped(fd: int, link: ClusterLink) -> bool | None:

@@ -17,9 +17,11 @@ from piavpn.node.alarms import Alarms
 from piavpn.node.attach import Done
 from piavpn.node.leaktest import Outcome
 from piavpn.node.leaktests import LeakTests, Verdict
-from piavpn.node.model import ClusterLink
+from piavpn.node.model import ClusterLink, Owner, Pod, Role
+from piavpn.node.report import Report
 
 PLAN = service("10.100.0.10")
+TOLD_OF = Pod("uid", "app-0", "media", Role.SERVICE, "home", Owner("app", "media"), None)
 UNLOCK = "nft delete table inet piavpn_lock"
 # A lock that lists all counters, counts nothing and stops nothing.
 PASS_ALL = "nft insert rule inet piavpn_lock outgoing accept"
@@ -209,6 +211,9 @@ class Tests:
     def verdict(self) -> Verdict | None:
         return self.tests.verdict(self.locked.pod.seen)
 
+    def report(self) -> Report:
+        return self.tests.report(TOLD_OF, self.locked.pod.seen)
+
     def retest(self) -> Verdict:
         """Test again, as soon as that is allowed after a change."""
         before = self.verdict()
@@ -258,13 +263,27 @@ def test_a_leak_rings_the_alarm_and_is_remembered(tests: Tests) -> None:
     assert tests.tests.leak(seen).endswith("and 6 more")
 
 
-def test_packets_that_are_counted_nowhere_are_a_leak_when_that_goes_on(tests: Tests) -> None:
+def test_packets_that_only_the_lock_does_not_count_cut_no_pod_off_but_are_told_of(
+    tests: Tests,
+) -> None:
     # Dropped, but by nobody whom we know.
     tests.locked.pod.run("nft insert rule inet piavpn_lock cluster_link drop")
-    verdict = tests.retest()
-    assert (verdict.leaks, verdict.passed) == ((), False)
-    assert tests.retest().leaks == ()
-    assert tests.retest().leaks == ("the lock has counted 16 of 20 packets too few",)
+    seen = tests.locked.pod.seen
+    for _ in range(2):
+        assert not tests.retest().passed
+        assert tests.report().reason == "NotTestedYet"
+    assert not tests.retest().passed
+    assert (tests.report().status, tests.report().reason) == ("Unknown", "Uncounted")
+    assert tests.report().message.startswith(
+        "the lock has counted 16 of 20 packets too few, test after test: none was seen to leave"
+    )
+    assert tests.tests.leak(seen) == ""
+    assert tests.alarms.changed() == set()
+    # The control: what is seen to leave is a leak, whatever was uncounted before.
+    tests.locked.pod.run(UNLOCK)
+    tests.retest()
+    assert tests.report().reason == "Leaked"
+    assert tests.alarms.changed() == {seen}
 
 
 def test_a_sandbox_that_has_ended_is_no_leak(tests: Tests) -> None:
