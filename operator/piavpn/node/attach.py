@@ -62,6 +62,8 @@ class Attacher:
         self._leak_tests = tests
         self._verified: dict[sandbox.Sandbox, Verified] = {}
         self._damaged: dict[sandbox.Sandbox, str] = {}
+        self._unforeseen: dict[sandbox.Sandbox, str] = {}
+        """Errors that were logged."""
         self._told_of_no_end = False
 
     def bring(self, plan: PodPlan | Problem, seen: sandbox.Sandbox) -> Done | Problem:
@@ -71,6 +73,25 @@ class Attacher:
             plan: what must be; where that cannot be told, a pod that was attached is watched on.
             seen: the pod's sandbox.
         """
+        try:
+            return self._try(plan, seen)
+        except Exception as error:
+            # Whatever is wrong with one pod, the others are looked after.
+            if self._unforeseen.get(seen) != repr(error):
+                self._unforeseen[seen] = repr(error)
+                log.exception("pod %s cannot be attached", seen.uid)
+            return Problem(
+                reasons.ATTACH_FAILED, f"unforeseen, see the log of the pod's node agent: {error!r}"
+            )
+
+    def keep(self, sandboxes: Collection[sandbox.Sandbox]) -> None:
+        """Forget all other sandboxes."""
+        self._verified = {seen: it for seen, it in self._verified.items() if seen in sandboxes}
+        self._damaged = {seen: it for seen, it in self._damaged.items() if seen in sandboxes}
+        self._unforeseen = {seen: it for seen, it in self._unforeseen.items() if seen in sandboxes}
+        self._alarms.keep(sandboxes)
+
+    def _try(self, plan: PodPlan | Problem, seen: sandbox.Sandbox) -> Done | Problem:
         try:
             with sandbox.pinned(seen) as fd:
                 return self._bring(plan, seen, fd)
@@ -84,12 +105,6 @@ class Attacher:
             return Problem(reasons.NO_WIREGUARD, str(error))
         except (NetlinkError, OSError, routes.MissingLinkError) as error:
             return Problem(reasons.KERNEL_REFUSED, f"the pod's network cannot be set up: {error}")
-
-    def keep(self, sandboxes: Collection[sandbox.Sandbox]) -> None:
-        """Forget all other sandboxes."""
-        self._verified = {seen: it for seen, it in self._verified.items() if seen in sandboxes}
-        self._damaged = {seen: it for seen, it in self._damaged.items() if seen in sandboxes}
-        self._alarms.keep(sandboxes)
 
     def _bring(self, plan: PodPlan | Problem, seen: sandbox.Sandbox, fd: int) -> Done | Problem:
         # Before we look: what changes from now on is told.

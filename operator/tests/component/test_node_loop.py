@@ -297,3 +297,31 @@ def test_a_pod_from_which_something_gets_out_is_cut_off_told_of_and_replaced(
     assert "0 received" in agent.world.node.run(
         f"ping -c 1 -W 1 {pod.cluster_address}", check=False
     )
+
+
+def test_what_nobody_foresaw_of_one_pod_is_told_and_logged_once_and_ends_no_pass(
+    agent: Agent,
+    api: kube_server.Api,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    plugin, calls = tmp_path / "bridge", tmp_path / "calls"
+    plugin.write_text(f"#!/bin/sh\necho called >> {calls}; echo '{{}}'\n")
+    plugin.chmod(0o755)
+    pod = agent.world.pod()
+    agent.schedule(pod)
+    agent.run_in_pod(pod, pod.seen.uid)
+    with monkeypatch.context() as changed:
+        changed.setenv("CNI_PATH", str(tmp_path))
+        agent.make_pass()
+        assert agent.confined() == ("False", "AttachFailed")
+        (told,) = (
+            condition["message"]
+            for condition in api.get(kube.PODS, "app-0", "media")["status"]["conditions"]
+            if condition["type"] == PodCondition.CONFINED
+        )
+        assert told == "unforeseen, see the log of the pod's node agent: KeyError('interfaces')"
+        agent.comes_to(lambda: calls.read_text().count("called") > 1, what="another attempt")
+    agent.comes_to(lambda: agent.confined() == ("True", "Attached"), what="a good attempt")
+    assert len([record for record in caplog.records if record.exc_info]) == 1
