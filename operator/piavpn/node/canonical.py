@@ -14,6 +14,9 @@ from piavpn.net import netns, nft
 
 _KEPT = 1024  # one for each pod of a node, and room for changes
 
+_KIND = "bridge"
+"""Of the links that stand in for others: any would do."""
+
 
 class Canonical:
     """Turns rule sets into listings; the same text costs once."""
@@ -35,13 +38,15 @@ class Canonical:
             pyroute2.NetlinkError: the kernel makes no links.
         """
         with netns.entered(self._scratch), IPRoute() as kernel:
-            for name in devices:
-                kernel.link("add", ifname=name, kind="bridge")
             try:
+                for name in devices:
+                    kernel.link("add", ifname=name, kind=_KIND)
                 nft.load(ruleset)
                 listed = nft.list_table(table)
                 nft.delete_table(table)
             finally:
-                for name in devices:
-                    kernel.link("del", index=kernel.link_lookup(ifname=name)[0])
+                # All that are there: one that stayed would be in the way of every next listing.
+                for link in kernel.get_links():
+                    if link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == _KIND:
+                        kernel.link("del", index=link["index"])
         return listed
