@@ -137,7 +137,9 @@ def test_a_token_that_pia_ends_is_followed_by_one_login_when_it_is_needed(
     pia.forget_peers(session(ONE)["server"])
 
     waiting.eventually(
-        lambda: session(ONE).get("publicKey", before) != before, "a new registration"
+        lambda: session(ONE).get("publicKey", before) != before,
+        "a new registration",
+        timeout=120,  # a refusal of a token half a minute old might be of the one before
     )
     kubectl.wait_for("piavpn", ONE, "Ready")
     assert logins(pia, user) == ["issued", "issued"]
