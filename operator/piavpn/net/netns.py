@@ -9,8 +9,14 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import ctypes
+import logging
 import os
 from collections.abc import Iterator
+
+log = logging.getLogger(__name__)
+
+EXIT_CODE = 70
+"""Of a process in which a thread cannot get home."""
 
 _CLONE_NEWNET = 0x40000000
 _OWN = "/proc/thread-self/ns/net"
@@ -24,6 +30,9 @@ def entered(fd: int) -> Iterator[None]:
     Sockets opened and programs started in the block live in that namespace, sockets for all their
     life. /proc/sys/net is that namespace's own, too.
 
+    A thread that cannot get home ends the whole process: what it did next, thinking itself at home,
+    it would do to another namespace.
+
     Raises:
         OSError: `fd` is no network namespace, or CAP_SYS_ADMIN is missing.
     """
@@ -33,7 +42,7 @@ def entered(fd: int) -> Iterator[None]:
         try:
             yield
         finally:
-            _setns(home)
+            _go_home(home)
     finally:
         os.close(home)
 
@@ -52,6 +61,14 @@ def create() -> int:
 def inode(fd: int) -> int:
     """Return the namespace's number: equal for equal namespaces while either lives."""
     return os.fstat(fd).st_ino
+
+
+def _go_home(home: int) -> None:
+    try:
+        _setns(home)
+    except OSError:
+        log.critical("ending: the way back to our own network namespace is gone", exc_info=True)
+        os._exit(EXIT_CODE)
 
 
 def _setns(fd: int) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pathlib
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -68,3 +69,34 @@ def test_what_is_no_namespace_is_refused() -> None:
             pass
     finally:
         os.close(fd)
+
+
+LOST = """
+import os
+from piavpn.net import netns
+
+fd = netns.create()
+with netns.entered(fd):
+    print("inside", flush=True)
+    {harm}
+print("went on", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("harm", "code", "said"),
+    [
+        ("pass", 0, "inside\nwent on\n"),
+        # The way home is one of them.
+        ("os.closerange(3, 100)", netns.EXIT_CODE, "inside\n"),
+    ],
+    ids=["the control", "without a way home"],
+)
+def test_a_process_that_cannot_get_home_ends_before_it_does_anything_else(
+    harm: str, code: int, said: str
+) -> None:
+    command = [sys.executable, "-c", LOST.format(harm=harm)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, said)
+    assert ("the way back to our own network namespace is gone" in done.stderr) == bool(code)
