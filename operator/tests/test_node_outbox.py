@@ -95,3 +95,25 @@ def test_an_event_of_a_resource_that_is_gone_is_dropped(
     outbox.put(Event(Owner("gone", "media"), "Tampered", "pod gone-0"))
     outbox.send()
     assert changes(api) == []
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_an_event_that_the_server_never_takes_holds_up_no_deletion_and_no_other_event(
+    api: kube_server.Api, outbox: Outbox, status: int
+) -> None:
+    api.fault = lambda call: (
+        kube_server.RefusalError(status, "not now")
+        if call.resource == "events" and call.namespace == "media"
+        else None
+    )
+    outbox.put(TAMPERED)
+    outbox.put(Event(HOME, "Repaired", "pod gateway-0 was not as it had been set: lock"))
+    outbox.put(Removal(POD))
+    for _ in range(2):
+        with pytest.raises(kube.KubeError, match="not now"):
+            outbox.send()
+    assert changes(api) == [("delete", "pods", "media"), ("create", "events", "default")]
+    # What the server could not do still waits.
+    api.fault = lambda _call: None
+    outbox.send()
+    assert changes(api)[2:] == [("create", "events", "media")]

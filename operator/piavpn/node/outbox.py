@@ -1,7 +1,7 @@
 """What the agent asks of the API besides pods' conditions: Events, and pods to be deleted.
 
-Sent in a thread of its own, in order, and again until the API server has answered. The data path
-never waits for it.
+Sent in a thread of its own, pods to be deleted first, and again until the API server has answered.
+What it cannot do now holds nothing else up. The data path never waits for it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ Owners = Callable[[], Mapping[Owner, str]]
 """Returns the UIDs of the custom resources."""
 
 _RETRY_SECONDS = 2.0
-_FOR_NOW = (0, 429)
-"""No answer, and too many requests."""
-_SERVER_ERROR = 500
+_NO_ANSWER, _TOO_MANY_REQUESTS, _SERVER_ERROR = 0, 429, 500
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,18 +78,28 @@ class Outbox:
         """Send what waits. What the API server refuses for good is dropped.
 
         Raises:
-            kube.KubeError: the API server did not answer, or cannot now.
+            kube.KubeError: the API server did not answer, or cannot now: of what it could not, the
+                rest was sent.
         """
-        while self._waiting:
-            errand = self._waiting[0]
+        failed: kube.KubeError | None = None
+        for errand in self._most_urgent_first():
             try:
                 self._send(errand)
             except kube.KubeError as error:
-                if error.status in _FOR_NOW or error.status >= _SERVER_ERROR:
+                if error.status == _NO_ANSWER:
                     raise
+                if error.status == _TOO_MANY_REQUESTS or error.status >= _SERVER_ERROR:
+                    failed = failed or error
+                    continue
                 log.warning("the API server refuses: %s", error)
             with self._lock:
                 self._waiting.remove(errand)
+        if failed is not None:
+            raise failed
+
+    def _most_urgent_first(self) -> list[Errand]:
+        with self._lock:
+            return sorted(self._waiting, key=lambda errand: isinstance(errand, Event))
 
     def _send(self, errand: Errand) -> None:
         match errand:
