@@ -213,6 +213,20 @@ def test_a_pod_that_is_tampered_with_is_cut_off_at_once_told_of_and_replaced(
     assert len(events(api)) == 1
 
 
+def test_the_next_pod_that_is_damaged_soon_is_cut_off_as_well_but_not_deleted_as_soon(
+    agent: Agent, api: kube_server.Api
+) -> None:
+    for _ in range(2):
+        pod = agent.attach()
+        pod.run("nft delete table inet piavpn_lock")
+        agent.comes_to(agent.is_tampered_with, what="the agent notices")
+        assert deleted(api) == ["pods"]
+    assert "0 received" in agent.world.node.run(
+        f"ping -c 1 -W 1 {pod.cluster_address}", check=False
+    )
+    assert [reason for _, reason, _ in events(api)] == ["Tampered"] * 2
+
+
 def test_another_pod_of_the_name_is_not_deleted(agent: Agent, api: kube_server.Api) -> None:
     pod = agent.attach()
     pod.run("nft delete table inet piavpn_lock")
