@@ -101,6 +101,24 @@ def edited(app: probes.Pod, **pod_spec: object) -> Iterator[None]:
     replaced(app, edited)
 
 
+@contextlib.contextmanager
+def given_template(app: probes.Pod, **pod_spec: object) -> Iterator[None]:
+    """Have a ready pod with this `spec.template` of the app's own for the time of a block."""
+    _give(app, {"spec": pod_spec})
+    try:
+        yield
+    finally:
+        _give(app, None)
+
+
+def _give(app: probes.Pod, template: kubectl.Object | None) -> None:
+    before = app.uid
+    patch = json.dumps({"spec": {"template": template}})
+    name = app.name.removesuffix("-0")
+    kubectl.run("patch", "vpnapp", name, "-n", app.namespace, "--type=merge", "-p", patch)
+    replaced(app, before)
+
+
 def _restarts(pod: kubectl.Object) -> int:
     return sum(one["restartCount"] for one in pod["status"].get("containerStatuses", []))
 
