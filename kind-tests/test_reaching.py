@@ -47,6 +47,11 @@ def reach(pod: probes.Pod, host: str, port: int) -> str:
     return pod.python(_REACH, host, str(port))
 
 
+def wait_until_reached(pod: probes.Pod, name: str) -> None:
+    """Wait until an app that has just been started listens."""
+    waiting.eventually(lambda: reach(pod, name, answers.HTTP) == "reached", name)
+
+
 def by_proxy(pod: probes.Pod, host: str, port: int = 80) -> str:
     """Ask through the VPN's proxy, by CONNECT; a refusal comes back as `failed: ...`."""
     return pod.python(_BY_PROXY, PROXY, "8888", host, str(port))
@@ -66,7 +71,7 @@ def test_an_app_reaches_other_apps_and_pods_by_name_and_by_address(
     kubectl.apply(other)
     kubectl.wait_for("vpnapp", "other", "Ready", ROOM)
     for name in ("other", f"other.{ROOM}", f"other.{ROOM}.svc", f"other.{ROOM}.svc.cluster.local"):
-        assert reach(tunnel.app, name, answers.HTTP) == "reached", name
+        wait_until_reached(tunnel.app, name)
     assert reach(tunnel.app, "kubernetes.default.svc", 443) == "reached"
     assert reach(tunnel.app, tunnel.ordinary.address, 1).endswith("refused")  # by the pod itself
     assert reach(tunnel.app, "nobody.test-reaching.svc", 80).startswith("failed")

@@ -101,6 +101,11 @@ def server(server: world.Server) -> str:
     return f"""
 table inet fakepia {{
   map forwarded {{ type inet_proto . inet_service : ipv4_addr; flags timeout; }}
+  # Nobody on the Internet has them. Some lead to what this container is on its own network.
+  set private {{
+    type ipv4_addr; flags interval
+    elements = {{ {world.TUNNEL_ADDRESSES}, 172.16.0.0/12, 192.168.0.0/16 }}
+  }}
 
   chain inbound {{
     type nat hook prerouting priority dstnat; policy accept;
@@ -112,7 +117,7 @@ table inet fakepia {{
   }}
   chain forward {{
     type filter hook forward priority filter; policy drop;
-    iifname "{server.link}" oifname "eth0" ip daddr != {world.TUNNEL_ADDRESSES} accept
+    iifname "{server.link}" oifname "eth0" ip daddr != @private accept
     oifname "{server.link}" iifname "eth0" ct direction reply accept
     oifname "{server.link}" ct state related accept
     oifname "{server.link}" ct status dnat accept
