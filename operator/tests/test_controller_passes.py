@@ -317,6 +317,18 @@ def test_so_does_the_kept_server_list(tunnel: World) -> None:
     eventually(lambda: not lists & tunnel.names_of(kube.CONFIG_MAPS))
 
 
+def test_a_list_that_went_with_the_last_vpn_is_fetched_and_kept_anew_for_the_next(
+    tunnel: World,
+) -> None:
+    lists = {name for name in tunnel.names_of(kube.CONFIG_MAPS) if "server-list" in name}
+    tunnel.api.remove(kube.PIA_VPNS, "home")
+    tunnel.loop.wake_all()
+    eventually(lambda: not lists & tunnel.names_of(kube.CONFIG_MAPS))
+    tunnel.vpn("downloads")
+    tunnel.loop.wake("downloads")
+    eventually(lambda: lists < tunnel.names_of(kube.CONFIG_MAPS))
+
+
 def test_a_deleted_secret_refuses_the_vpn_and_leaves_its_tunnel_alone(tunnel: World) -> None:
     tunnel.api.remove(kube.SECRETS, "pia-credentials", NAMESPACE)
     before = len(tunnel.api.changes)

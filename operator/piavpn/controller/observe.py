@@ -121,6 +121,10 @@ class Observer:
                 found.add(keptlists.name(endpoints))
         return found
 
+    def forget_list(self, name: str) -> None:
+        """Look at the server list of this ConfigMap no more: whoever uses it next fetches it."""
+        self._lists.forget(name)
+
     def _vpns(
         self, name: str
     ) -> tuple[types.PiaVpn | None, tuple[types.PiaVpn, ...], types.Unreadable | None]:

@@ -133,6 +133,7 @@ class Reconciler:
         for name in self._unused_lists():
             log.info("removing ConfigMap %s: no PiaVpn uses this server list", name)
             self._cluster.delete(kube.CONFIG_MAPS, name, self._namespace)
+            self._observer.forget_list(name)
         self._forget_ports()
         return decide.RESYNC_SECONDS
 

@@ -78,6 +78,15 @@ class ServerLists:
                 dataclasses.replace(state, latencies=latencies, refresh_time=refresh_time),
             )
 
+    def forget(self, kept_name: str) -> None:
+        """Know nothing more of the list that is kept in this ConfigMap: it is fetched anew."""
+        with self._lock:
+            self._states = {
+                endpoints: state
+                for endpoints, state in self._states.items()
+                if keptlists.name(endpoints) != kept_name
+            }
+
     def _failed(
         self, endpoints: types.Endpoints, state: model.ServerListState, error: errors.PiaError
     ) -> model.ServerListState:
