@@ -9,8 +9,10 @@ import dataclasses
 
 from piavpn.node.model import Owner, Pod
 
+AT_ONCE = 8
+"""Removals of an owner's pods that need not wait: whoever damages a few by hand is no loop."""
 FIRST_SECONDS, LONGEST_SECONDS = 10.0, 300.0
-"""At least, between an owner's removals: it doubles with each."""
+"""At least, between an owner's further removals: it doubles with each."""
 HEALTH_SECONDS = 1800.0
 """Without a damaged pod: after that the owner's next removal is a first one."""
 _MOST_DOUBLINGS = 5
@@ -51,8 +53,15 @@ class Brake:
         past.damaged_at = now
         if past.uid == pod.uid:
             return True
-        doublings = min(past.removals - 1, _MOST_DOUBLINGS)
-        if now - past.at < min(FIRST_SECONDS * 2**doublings, LONGEST_SECONDS):
+        if now - past.at < _wait(past.removals):
             return False
         past.uid, past.at, past.removals = pod.uid, now, past.removals + 1
         return True
+
+
+def _wait(removals: int) -> float:
+    """Return the seconds after so many removals until the next."""
+    if removals < AT_ONCE:
+        return 0.0
+    doublings = min(removals - AT_ONCE, _MOST_DOUBLINGS)
+    return min(FIRST_SECONDS * 2.0**doublings, LONGEST_SECONDS)

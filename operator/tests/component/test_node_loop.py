@@ -13,6 +13,7 @@ from nodeworld import World
 
 from piavpn import kube
 from piavpn.api.conditions import PodCondition
+from piavpn.node import brake
 from piavpn.node.canonical import Canonical
 from piavpn.node.decide import NodePlan
 from piavpn.node.host import REMOVAL_SECONDS, Host
@@ -213,18 +214,18 @@ def test_a_pod_that_is_tampered_with_is_cut_off_at_once_told_of_and_replaced(
     assert len(events(api)) == 1
 
 
-def test_the_next_pod_that_is_damaged_soon_is_cut_off_as_well_but_not_deleted_as_soon(
+def test_where_each_next_pod_is_damaged_too_it_is_cut_off_but_not_deleted_as_soon(
     agent: Agent, api: kube_server.Api
 ) -> None:
-    for _ in range(2):
+    for number in range(brake.AT_ONCE + 1):
         pod = agent.attach()
         pod.run("nft delete table inet piavpn_lock")
         agent.comes_to(agent.is_tampered_with, what="the agent notices")
-        assert deleted(api) == ["pods"]
+        assert deleted(api) == ["pods"] * min(number + 1, brake.AT_ONCE)
     assert "0 received" in agent.world.node.run(
         f"ping -c 1 -W 1 {pod.cluster_address}", check=False
     )
-    assert [reason for _, reason, _ in events(api)] == ["Tampered"] * 2
+    assert [reason for _, reason, _ in events(api)] == ["Tampered"] * (brake.AT_ONCE + 1)
 
 
 def test_another_pod_of_the_name_is_not_deleted(agent: Agent, api: kube_server.Api) -> None:
