@@ -69,14 +69,16 @@ class Leaky:
             AssertionError: it does not answer.
         """
         url = f"http://{self.address}:{PORT}/"
-        told = json.loads(nodes.run(self.node, "curl", "--silent", "--max-time", "5", url))
+        answer = nodes.run(self.node, "curl", "--silent", "--max-time", "5", url)
+        assert answer, f"{url} says nothing"
+        told = json.loads(answer)
         fields = ("sent", "anew", "received", "broken", "rounds")
         counted = {name: told["counts"].get(name, 0) for name in fields}
         return Told(answers=told["answers"], **counted)
 
     def wait_for_rounds(self, count: int = 1) -> None:
         """Wait until every attempt was made so many times more."""
-        before = self.told().rounds
+        before = self._first_told().rounds
         waiting.eventually(
             lambda: self.told().rounds >= before + count, "every attempt is made once more"
         )
@@ -87,7 +89,7 @@ class Leaky:
         Raises:
             AssertionError: they do not, or the Internet saw another address than a server's.
         """
-        before = self.told()
+        before = self._first_told()
 
         def flows() -> bool:
             now = self.told()
@@ -99,3 +101,7 @@ class Leaky:
 
         waiting.eventually(flows, "the app's traffic flows", timeout=120)
         assert set(self.told().answers) <= _SERVERS, self.told().answers
+
+    def _first_told(self) -> Told:
+        """Ask an app that may have been started just now, and does not listen yet."""
+        return waiting.eventually(self.told, "the app tells what it saw")
