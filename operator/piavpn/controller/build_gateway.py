@@ -6,7 +6,7 @@ import hashlib
 import json
 
 from piavpn.api import gateway_config, names, types
-from piavpn.controller import build_hooks, build_proxy, model, settings
+from piavpn.controller import build_proxy, model, settings
 
 CONFIG_DIRECTORY = "/etc/piavpn/gateway"
 ACCOUNT_DIRECTORY = "/etc/piavpn/account"
@@ -73,13 +73,8 @@ def stateful_set(vpn: types.PiaVpn, operator: settings.Settings) -> model.Object
 
 
 def spec_hash(template: model.Object, image: str) -> str:
-    """Return a digest of what must change for a pod to be replaced: all but what an upgrade brings.
-
-    That is our own image and the hooks' program.
-    """
-    text = json.dumps(template, sort_keys=True)
-    for ours, name in ((image, "piavpn"), (build_hooks.loop(), "loop")):
-        text = text.replace(json.dumps(ours), json.dumps(name))
+    """Return a digest of what must change for a pod to be replaced: all but our own image."""
+    text = json.dumps(template, sort_keys=True).replace(json.dumps(image), '"piavpn"')
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
