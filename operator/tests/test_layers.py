@@ -58,6 +58,8 @@ MUST_BE_PURE = (
     "piavpn.node.lock",
     "piavpn.node.model",
     "piavpn.node.outlet",
+    "piavpn.node.plans",
+    "piavpn.node.readers",
     "piavpn.node.reasons",
     "piavpn.pia.errors",
     "piavpn.pia.locations",

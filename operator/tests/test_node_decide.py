@@ -8,8 +8,8 @@ import pytest
 from piavpn.api import types
 from piavpn.api.gateway_config import Server
 from piavpn.net.routing import Route, Rule
-from piavpn.node import decide, lock
-from piavpn.node.decide import NodePlan, Problem, Snapshot, Step, Verified
+from piavpn.node import decide, lock, plans
+from piavpn.node.decide import Problem, Step, Verified
 from piavpn.node.model import (
     BridgeLink,
     ClusterLink,
@@ -22,6 +22,7 @@ from piavpn.node.model import (
     Role,
 )
 from piavpn.node.outlet import Inside
+from piavpn.node.plans import NodePlan, Snapshot
 
 NODES = (IPv4Address("192.0.2.7"),)
 CLUSTER = (IPv4Network("10.96.0.0/12"), IPv4Network("10.244.0.0/16"))
@@ -70,7 +71,7 @@ SNAPSHOT = Snapshot(
 
 
 def test_a_vpn_with_its_gateway_here_gets_bridge_proxy_and_pods() -> None:
-    assert decide.node_plan(SNAPSHOT, 1380) == NodePlan(
+    assert plans.node_plan(SNAPSHOT, 1380) == NodePlan(
         networks={"home": NETWORK},
         proxies={"home": (SERVER,)},
         pods={
@@ -84,16 +85,16 @@ def test_a_vpn_with_its_gateway_here_gets_bridge_proxy_and_pods() -> None:
 
 def test_a_vpn_without_a_pod_here_gets_nothing() -> None:
     empty = dataclasses.replace(SNAPSHOT, pods=())
-    assert decide.node_plan(empty, 1380) == NodePlan({}, {}, {}, Inside(CLUSTER, NODES))
+    assert plans.node_plan(empty, 1380) == NodePlan({}, {}, {}, Inside(CLUSTER, NODES))
 
 
 def test_a_service_without_its_gateway_here_gets_a_bridge_and_no_proxy() -> None:
-    plan = decide.node_plan(dataclasses.replace(SNAPSHOT, pods=(APP,)), 1380)
+    plan = plans.node_plan(dataclasses.replace(SNAPSHOT, pods=(APP,)), 1380)
     assert (set(plan.networks), plan.proxies) == ({"home"}, {})
 
 
 def test_a_gateway_whose_servers_are_not_known_yet_gets_a_proxy_that_refuses_all() -> None:
-    plan = decide.node_plan(dataclasses.replace(SNAPSHOT, servers={}), 1380)
+    plan = plans.node_plan(dataclasses.replace(SNAPSHOT, servers={}), 1380)
     assert plan.proxies == {"home": ()}
 
 
@@ -162,7 +163,7 @@ def test_a_gateway_whose_servers_are_not_known_yet_gets_a_proxy_that_refuses_all
 def test_what_keeps_a_pod_from_being_attached_is_told(
     change: dict[str, object], reason: str, told: str
 ) -> None:
-    outcome = decide.node_plan(dataclasses.replace(SNAPSHOT, **change), 1380).pods["a"]
+    outcome = plans.node_plan(dataclasses.replace(SNAPSHOT, **change), 1380).pods["a"]
     assert isinstance(outcome, Problem)
     assert outcome.reason == reason
     assert told in outcome.message
@@ -175,7 +176,7 @@ def test_no_app_gets_an_address_of_the_network_itself_and_the_gateway_keeps_its_
     wanted = IPv4Address(address)
     foreign = dataclasses.replace(APP, address=wanted)
     snapshot = dataclasses.replace(SNAPSHOT, pods=(foreign, GATEWAY), services={APP.owner: wanted})
-    pods = decide.node_plan(snapshot, 1380).pods
+    pods = plans.node_plan(snapshot, 1380).pods
     assert pods == {
         "a": Problem(
             "AddressUnknown",
@@ -188,7 +189,7 @@ def test_no_app_gets_an_address_of_the_network_itself_and_the_gateway_keeps_its_
 
 def test_a_foreign_pod_keeps_no_app_from_its_address() -> None:
     foreign = dataclasses.replace(APP, uid="f", namespace="other", owner=Owner("app", "other"))
-    pods = decide.node_plan(dataclasses.replace(SNAPSHOT, pods=(foreign, APP)), 1380).pods
+    pods = plans.node_plan(dataclasses.replace(SNAPSHOT, pods=(foreign, APP)), 1380).pods
     assert isinstance(pods["f"], Problem)
     assert pods["a"] == PodPlan(Role.SERVICE, NETWORK, IPv4Address("10.100.0.10"), CLUSTER)
 
@@ -290,8 +291,8 @@ def test_services_are_isolated_as_their_vpn_says_and_gateways_never() -> None:
     spec = dataclasses.replace(HOME.spec, network=types.NetworkSpec(service_isolation=False))
     talking = dataclasses.replace(SNAPSHOT, vpns={"home": dataclasses.replace(HOME, spec=spec)})
     for snapshot, isolated in ((SNAPSHOT, True), (talking, False)):
-        plans = decide.node_plan(snapshot, 1380).pods
-        app, gateway = plans["a"], plans["g"]
+        planned = plans.node_plan(snapshot, 1380).pods
+        app, gateway = planned["a"], planned["g"]
         assert isinstance(app, PodPlan)
         assert isinstance(gateway, PodPlan)
         assert (app.isolated, gateway.isolated) == (isolated, False)
@@ -385,7 +386,7 @@ def test_an_app_bypasses_the_tunnel_to_what_it_or_its_vpn_names_but_never_the_br
         Owner("app", "work"): (IPv4Network("172.16.0.0/16"),),
         Owner("work"): (IPv4Network("172.17.0.0/16"),),
     }
-    pods = decide.node_plan(dataclasses.replace(SNAPSHOT, bypass=bypass), 1380).pods
+    pods = plans.node_plan(dataclasses.replace(SNAPSHOT, bypass=bypass), 1380).pods
     app, gateway = pods["a"], pods["g"]
     assert isinstance(app, PodPlan)
     assert isinstance(gateway, PodPlan)

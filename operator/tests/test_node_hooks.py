@@ -8,7 +8,7 @@ import pytest
 from test_node_view import SERVICE, pod
 
 from piavpn.api.conditions import Status
-from piavpn.node import hooks, view
+from piavpn.node import hooks, readers
 from piavpn.node.report import Report
 
 FAILING = (
@@ -63,6 +63,6 @@ def with_hook(**state: Any) -> dict[str, Any]:
 def test_a_hook_is_known_by_its_container_while_that_runs(
     body: dict[str, Any], expected: str | None
 ) -> None:
-    seen = view.read_service_pod(body)
+    seen = readers.read_service_pod(body)
     assert seen is not None
     assert seen.pod.port_hook == expected

@@ -7,7 +7,7 @@ from typing import Any
 import pod_specs
 import pytest
 
-from piavpn.node import view
+from piavpn.node import readers, view
 from piavpn.node.model import Gate, Owner, Pod, Role
 
 
@@ -31,7 +31,7 @@ SERVICE = {"piavpn.dev/vpn": "home", "piavpn.dev/service": "app"}
 
 
 def test_a_services_pod_is_read() -> None:
-    seen = view.read_service_pod(pod(SERVICE))
+    seen = readers.read_service_pod(pod(SERVICE))
     assert seen is not None
     assert seen.pod == Pod(
         uid="u1",
@@ -46,26 +46,26 @@ def test_a_services_pod_is_read() -> None:
 
 
 def test_a_services_pod_that_breaks_the_promise_is_known_by_what_does() -> None:
-    seen = view.read_service_pod(pod(SERVICE, spec=pod_specs.confined(hostNetwork=True)))
+    seen = readers.read_service_pod(pod(SERVICE, spec=pod_specs.confined(hostNetwork=True)))
     assert seen is not None
     assert "spec.hostNetwork" in seen.pod.breach
 
 
 def test_a_gateways_pod_belongs_to_its_vpn() -> None:
-    seen = view.read_gateway_pod(pod({"piavpn.dev/gateway": "home"}))
+    seen = readers.read_gateway_pod(pod({"piavpn.dev/gateway": "home"}))
     assert seen is not None
     assert (seen.pod.role, seen.pod.vpn, seen.pod.owner) == (Role.GATEWAY, "home", Owner("home"))
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_a_pod_that_has_ended_is_none(phase: str) -> None:
-    assert view.read_service_pod(pod(SERVICE, status={"phase": phase})) is None
+    assert readers.read_service_pod(pod(SERVICE, status={"phase": phase})) is None
 
 
 def test_an_address_that_is_none_is_no_address() -> None:
     body = pod(SERVICE)
     body["metadata"]["annotations"] = {"piavpn.dev/address": "10.100.0.300"}
-    seen = view.read_service_pod(body)
+    seen = readers.read_service_pod(body)
     assert seen is not None
     assert seen.pod.address is None
 
@@ -81,7 +81,7 @@ def test_an_address_that_is_none_is_no_address() -> None:
 def test_a_nodes_pod_cidrs_are_its_ipv4_ones(
     spec: dict[str, Any], cidrs: tuple[IPv4Network, ...]
 ) -> None:
-    assert view.read_node({"metadata": NODE, "spec": spec}).pod_cidrs == cidrs
+    assert readers.read_node({"metadata": NODE, "spec": spec}).pod_cidrs == cidrs
 
 
 def test_a_nodes_own_addresses_are_its_internal_ipv4_ones() -> None:
@@ -92,13 +92,13 @@ def test_a_nodes_own_addresses_are_its_internal_ipv4_ones() -> None:
         {"type": "Hostname", "address": "box"},
     ]
     body = {"metadata": NODE, "spec": {}, "status": {"addresses": addresses}}
-    assert view.read_node(body).addresses == (IPv4Address("192.168.1.4"),)
+    assert readers.read_node(body).addresses == (IPv4Address("192.168.1.4"),)
 
 
 def gate(state: dict[str, Any]) -> Gate:
     told = {"name": "piavpn-gate", "containerID": "containerd://0123", "state": state}
     body = pod(SERVICE, status={"initContainerStatuses": [told]})
-    seen = view.read_service_pod(body)
+    seen = readers.read_service_pod(body)
     assert seen is not None
     return seen.pod.gate
 
@@ -120,7 +120,7 @@ def test_the_uid_of_a_node_is_known_once_the_node_is() -> None:
 def test_a_pod_that_is_being_deleted_is_known_to_be() -> None:
     body = pod(SERVICE)
     body["metadata"]["deletionTimestamp"] = "2026-11-23T11:00:00Z"
-    seen = view.read_service_pod(body)
+    seen = readers.read_service_pod(body)
     assert seen is not None
     assert seen.pod.ending
 
@@ -192,7 +192,7 @@ def test_what_bypasses_the_tunnel_is_known_by_who_names_it() -> None:
 
 def test_an_object_that_cannot_be_read_is_left_out_and_comes_back_when_it_can() -> None:
     bell = threading.Event()
-    shelf = view.Shelf(view.read_service_cidrs, bell)
+    shelf = view.Shelf(readers.read_service_cidrs, bell)
     shelf.take("ADDED", cidr("k", {"cidrs": ["10.96.0.0/12"]}))
     shelf.take("MODIFIED", cidr("k", {"cidrs": ["nonsense"]}))
     assert shelf.items() == []

@@ -24,8 +24,9 @@ from piavpn.node import (
     ports,
     reasons,
 )
-from piavpn.node.decide import NodePlan, Problem
+from piavpn.node.decide import Problem
 from piavpn.node.model import Network
+from piavpn.node.plans import NodePlan
 from piavpn.node.proxy import Proxy, ProxyError
 
 log = logging.getLogger(__name__)

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 
 from piavpn.api.conditions import PodCondition
-from piavpn.node import bridge, decide, hooks, report, sandbox
+from piavpn.node import bridge, hooks, plans, report, sandbox
 from piavpn.node.attach import Done
-from piavpn.node.decide import NodePlan, Problem
+from piavpn.node.decide import Problem
 from piavpn.node.gates import Gates
 from piavpn.node.host import Host, Problems
 from piavpn.node.messages import Messages
 from piavpn.node.model import Pod, Role
+from piavpn.node.plans import NodePlan
 from piavpn.node.pods import Pods
 from piavpn.node.report import PodReport, Report, Reporter
 from piavpn.node.view import View
@@ -85,7 +86,7 @@ class Loop:
             self._last_pass = time.monotonic()
         self._host.stop()
         if self._view.complete:
-            self._host.leave(decide.node_plan(self._view.snapshot(), self._mtu))
+            self._host.leave(plans.node_plan(self._view.snapshot(), self._mtu))
 
     def make_pass(self) -> float:
         """Bring node and pods to what the API says; return the seconds until the next pass."""
@@ -93,7 +94,7 @@ class Loop:
         if now >= self._next_host_look:
             self._mtu = bridge.tunnel_mtu(bridge.uplink_mtu())
         snapshot = self._view.snapshot()
-        plan = decide.node_plan(snapshot, self._mtu)
+        plan = plans.node_plan(snapshot, self._mtu)
         self._bring_host(plan, now)
         sandboxes = sandbox.find(plan.pods.keys())
         self._pods.begin(plan.pods.keys(), sandboxes)

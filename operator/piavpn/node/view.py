@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import ipaddress
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from piavpn import kube
-from piavpn.api import codec, gateway_config, names, promise
-from piavpn.api.conditions import Condition, PodCondition
-from piavpn.api.gateway_config import GatewayConfig
+from piavpn.api import names
+from piavpn.api.conditions import Condition
 from piavpn.api.types import PiaVpn, VpnServiceContainer
-from piavpn.node.decide import Snapshot
-from piavpn.node.model import Gate, Owner, Pod, Role
+from piavpn.node import readers
+from piavpn.node.model import Owner
+from piavpn.node.plans import Snapshot
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-_ENDED = ("Succeeded", "Failed")
 
 
 class Shelf(Generic[T]):
@@ -63,25 +58,6 @@ class Shelf(Generic[T]):
                 self._items[metadata["uid"]] = value
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class SeenPod:
-    """A pod, what pods are ordered by, and what the API says of it by us."""
-
-    created: datetime
-    pod: Pod
-    told: tuple[Condition, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SeenNode:
-    """A Node, and what it says of the cluster's addresses."""
-
-    name: str
-    uid: str
-    pod_cidrs: tuple[ipaddress.IPv4Network, ...]
-    addresses: tuple[ipaddress.IPv4Address, ...]
-
-
 class View:
     """The API as this node sees it: a shelf for each kind of object."""
 
@@ -104,11 +80,11 @@ class View:
         self._given_cidrs = tuple(cluster_cidrs)
         self.vpns = Shelf(PiaVpn.from_body, self.bell)
         self.services = Shelf(VpnServiceContainer.from_body, self.bell)
-        self.service_pods = Shelf(read_service_pod, self.bell)
-        self.gateway_pods = Shelf(read_gateway_pod, self.bell)
-        self.configs = Shelf(read_config, self.bell)
-        self.nodes = Shelf(read_node, self.bell)
-        self.service_cidrs = Shelf(read_service_cidrs, self.bell)
+        self.service_pods = Shelf(readers.read_service_pod, self.bell)
+        self.gateway_pods = Shelf(readers.read_gateway_pod, self.bell)
+        self.configs = Shelf(readers.read_config, self.bell)
+        self.nodes = Shelf(readers.read_node, self.bell)
+        self.service_cidrs = Shelf(readers.read_service_cidrs, self.bell)
         here = f"spec.nodeName={node}"
         gateway = {"namespace": namespace, "labels": names.LABEL_GATEWAY}
         self._needed: list[tuple[Shelf[Any], kube.Kind, dict[str, str]]] = [
@@ -199,116 +175,6 @@ class View:
         if not pods or not services:
             return ()
         return tuple(ipaddress.collapse_addresses(pods + services))
-
-
-def read_service_pod(body: kube.Object) -> SeenPod | None:
-    """Read a service's pod; one whose containers have ended for good is none."""
-    labels = body["metadata"]["labels"]
-    owner = Owner(labels[names.LABEL_SERVICE], body["metadata"]["namespace"])
-    seen = _read_pod(body, Role.SERVICE, labels[names.LABEL_VPN], owner)
-    if seen is None:
-        return None
-    spec = body["spec"]
-    pod = dataclasses.replace(
-        seen.pod, breach=promise.breach(spec), name_servers=promise.name_servers(spec)
-    )
-    return dataclasses.replace(seen, pod=pod)
-
-
-def read_gateway_pod(body: kube.Object) -> SeenPod | None:
-    """Read a gateway's pod; one whose containers have ended for good is none."""
-    vpn = body["metadata"]["labels"][names.LABEL_GATEWAY]
-    return _read_pod(body, Role.GATEWAY, vpn, Owner(vpn))
-
-
-def read_config(body: kube.Object) -> GatewayConfig:
-    """Read what a gateway is told, from its ConfigMap."""
-    return GatewayConfig.from_json(body["data"][gateway_config.KEY])
-
-
-def read_node(body: kube.Object) -> SeenNode:
-    """Read a Node's pod CIDRs and its own addresses."""
-    spec = body.get("spec", {})
-    told = body.get("status", {}).get("addresses") or []
-    return SeenNode(
-        name=body["metadata"]["name"],
-        uid=body["metadata"]["uid"],
-        pod_cidrs=_ipv4(spec.get("podCIDRs") or [spec.get("podCIDR", "")]),
-        addresses=tuple(
-            ipaddress.IPv4Address(item["address"])
-            for item in told
-            if item["type"] == "InternalIP" and ":" not in item["address"]
-        ),
-    )
-
-
-def read_service_cidrs(body: kube.Object) -> tuple[ipaddress.IPv4Network, ...]:
-    """Read a ServiceCIDR."""
-    return _ipv4(body["spec"]["cidrs"])
-
-
-def _read_pod(body: kube.Object, role: Role, vpn: str, owner: Owner) -> SeenPod | None:
-    status = body.get("status", {})
-    if status.get("phase") in _ENDED:
-        return None
-    metadata = body["metadata"]
-    pod = Pod(
-        uid=metadata["uid"],
-        name=metadata["name"],
-        namespace=metadata["namespace"],
-        role=role,
-        vpn=vpn,
-        owner=owner,
-        address=_address(metadata.get("annotations", {}).get(names.ANNOTATION_ADDRESS)),
-        ending="deletionTimestamp" in metadata,
-        gate=_gate(status),
-        port_hook=_port_hook(body),
-    )
-    return SeenPod(datetime.fromisoformat(metadata["creationTimestamp"]), pod, _told(status))
-
-
-def _gate(status: kube.Object) -> Gate:
-    """Read how far the gate is; a rebuilt sandbox has it start again."""
-    for container in status.get("initContainerStatuses") or []:
-        if container["name"] == names.GATE_CONTAINER:
-            state = container.get("state") or {}
-            running = container.get("containerID", "") if "running" in state else ""
-            ended = state.get("terminated") or {}
-            return Gate(running.rpartition("//")[2], passed=ended.get("exitCode") == 0)
-    return Gate()
-
-
-def _port_hook(body: kube.Object) -> str | None:
-    containers = body.get("spec", {}).get("containers") or []
-    if not any(container["name"] == names.PORT_HOOK_CONTAINER for container in containers):
-        return None
-    for container in body.get("status", {}).get("containerStatuses") or []:
-        running = "running" in (container.get("state") or {})
-        if running and container["name"] == names.PORT_HOOK_CONTAINER:
-            return str(container.get("containerID", "")).rpartition("//")[2]
-    return ""
-
-
-def _told(status: kube.Object) -> tuple[Condition, ...]:
-    """Read what the API says of a pod by us; what makes no sense is not ours, and is replaced."""
-    own = set(PodCondition)
-    found = []
-    for item in status.get("conditions") or []:
-        if item["type"] in own:
-            with contextlib.suppress(ValueError):
-                found.append(codec.decode(Condition, item))
-    return tuple(found)
-
-
-def _address(text: str | None) -> ipaddress.IPv4Address | None:
-    try:
-        return ipaddress.IPv4Address(text) if text else None
-    except ValueError:
-        return None
-
-
-def _ipv4(cidrs: Sequence[str]) -> tuple[ipaddress.IPv4Network, ...]:
-    return tuple(ipaddress.IPv4Network(cidr) for cidr in cidrs if cidr and ":" not in cidr)
 
 
 def _follow(

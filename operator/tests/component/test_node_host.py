@@ -18,12 +18,12 @@ from piavpn.api.gateway_config import Server
 from piavpn.node import guard, model, ports
 from piavpn.node.attach import Done
 from piavpn.node.canonical import Canonical
-from piavpn.node.decide import NodePlan
 from piavpn.node.host import Host, Problems
 from piavpn.node.links import Links
 from piavpn.node.model import Role
 from piavpn.node.outlet import Inside
 from piavpn.node.outlets import Outlets
+from piavpn.node.plans import NodePlan
 
 SERVER = Server(region="r", cn="server", address=IPv4Address(OUTSIDE), port=1337)
 OTHER_SERVER = dataclasses.replace(SERVER, port=1443)

@@ -15,11 +15,11 @@ from piavpn import kube
 from piavpn.api.conditions import PodCondition
 from piavpn.node import brake
 from piavpn.node.canonical import Canonical
-from piavpn.node.decide import NodePlan
 from piavpn.node.host import REMOVAL_SECONDS, Host
 from piavpn.node.links import Links
 from piavpn.node.outlet import Inside
 from piavpn.node.outlets import Outlets
+from piavpn.node.plans import NodePlan
 
 
 @pytest.fixture
