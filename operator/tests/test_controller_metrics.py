@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from controller_world import World, eventually, running
 from kube_server import Call, RefusalError
+from pia_server import Reply
 
 from piavpn import kube
 
@@ -45,6 +46,7 @@ def test_readiness_of_tunnels_and_apps_is_told_and_what_is_gone_leaves_nothing(
         world,
         {
             'piavpn_vpn_ready{vpn="home"}': 1,
+            'piavpn_vpn_authenticated{reason="LoggedIn",vpn="home"}': 1,
             'piavpn_server_list_timestamp_seconds{vpn="home"}': True,
             'piavpn_service_ready{namespace="media",service="waiting",vpn="home"}': 0,
             'piavpn_service_ready{namespace="media",service="web",vpn="home"}': 1,
@@ -59,6 +61,34 @@ def test_readiness_of_tunnels_and_apps_is_told_and_what_is_gone_leaves_nothing(
     world.api.remove(kube.VPN_SERVICE_CONTAINERS, "waiting", "media")
     world.pass_over("home")
     eventually_of_objects(world, {})
+
+
+def test_an_app_that_is_suspended_is_not_told_to_be_unready(world: World) -> None:
+    world.make_tunnel()
+    world.service("paused", suspend=True)
+    world.service("waiting")
+    world.pass_over("home")
+    waiting = 'piavpn_service_ready{namespace="media",service="waiting",vpn="home"}'
+    eventually(lambda: of_objects(world).get(waiting) == 0)
+    assert not any("paused" in name for name in of_objects(world))
+
+
+def test_credentials_that_pia_refuses_are_told_until_others_are_taken(world: World) -> None:
+    granted, world.pia.login = world.pia.login, Reply(401, "HTTP Token: Access denied.")
+    world.credentials("wrong")
+    world.vpn()
+    world.loop.wake("home")
+
+    def told() -> dict[str, float]:
+        return {k: v for k, v in of_objects(world).items() if "authenticated" in k}
+
+    refused = {'piavpn_vpn_authenticated{reason="BadCredentials",vpn="home"}': 0}
+    eventually(lambda: told() == refused, told)
+    world.pia.login = granted
+    world.credentials()
+    world.loop.wake_all()
+    taken = {'piavpn_vpn_authenticated{reason="LoggedIn",vpn="home"}': 1}
+    eventually(lambda: told() == taken, told)
 
 
 def test_a_login_is_counted_with_what_it_took_and_so_are_the_passes(world: World) -> None:

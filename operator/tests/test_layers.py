@@ -50,6 +50,7 @@ MUST_BE_PURE = (
     "piavpn.gateway.vitals",
     "piavpn.net.routing",
     "piavpn.node.brake",
+    "piavpn.node.cutoffs",
     "piavpn.node.decide",
     "piavpn.node.frames",
     "piavpn.node.guard",

@@ -78,6 +78,9 @@ def _passes(timings: Timings) -> Iterable[Metric]:
 
 def _stand(known: Mapping[str, standings.Standing]) -> Iterable[Metric]:
     vpns = metrics.gauge("vpn_ready", "Whether the PiaVpn is Ready.", ["vpn"])
+    accounts = metrics.gauge(
+        "vpn_authenticated", "Whether PIA took the PiaVpn's user name.", ["vpn", "reason"]
+    )
     services = metrics.gauge(
         "service_ready",
         "Whether the VpnServiceContainer is Ready.",
@@ -89,6 +92,8 @@ def _stand(known: Mapping[str, standings.Standing]) -> Iterable[Metric]:
     for vpn, standing in known.items():
         if standing.ready is not None:
             vpns.add_metric([vpn], standing.ready)
+        if (account := standing.authenticated) is not None:
+            accounts.add_metric([vpn, account.reason], account.holds)
         if standing.list_time is not None:
             lists.add_metric([vpn], standing.list_time.timestamp())
         for (namespace, name), ready in standing.services.items():
@@ -98,4 +103,4 @@ def _stand(known: Mapping[str, standings.Standing]) -> Iterable[Metric]:
     )
     for node in sorted(set().union(*(standing.silent_agents for standing in known.values()))):
         silent.add_metric([node], 1)
-    return vpns, services, lists, silent
+    return vpns, accounts, services, lists, silent

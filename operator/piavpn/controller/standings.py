@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from datetime import datetime
 
-from piavpn.api.conditions import PiaVpnCondition
+from piavpn.api.conditions import PiaVpnCondition, Status
 from piavpn.controller import model
 
 
@@ -17,8 +17,10 @@ class Standing:
 
     ready: bool | None
     """None where there is no such PiaVpn, but services that name it."""
+    authenticated: model.Verdict | None
+    """What PIA said of user name and password; None where it said nothing yet."""
     services: Mapping[model.ServiceKey, bool]
-    """Whether each is ready."""
+    """Whether each is ready that is not suspended."""
     list_time: datetime | None
     """When the server list was fetched that the VPN goes by."""
     silent_agents: frozenset[str]
@@ -30,11 +32,16 @@ def of(seen: model.Observed, decision: model.Decision) -> Standing | None:
     if seen.vpn is None and seen.invalid is None and not decision.services:
         return None
     ready = decision.verdicts.get(PiaVpnCondition.READY)
+    authenticated = decision.verdicts.get(PiaVpnCondition.AUTHENTICATED)
+    if authenticated is not None and authenticated.status is Status.UNKNOWN:
+        authenticated = None
     return Standing(
         ready=ready.holds if ready is not None else None,
+        authenticated=authenticated,
         services={
             (each.service.namespace, each.service.name): each.ready.holds
             for each in decision.services
+            if not each.service.spec.suspend
         },
         list_time=seen.server_list.list_time,
         silent_agents=frozenset(seen.silent_agents),

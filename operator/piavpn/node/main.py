@@ -131,7 +131,7 @@ def _serve(settings: Settings, cluster: kube.Cluster, stop: threading.Event) -> 
         settings.health_port,
         {"/livez": lambda: loop.alive and view.alive and leak_tests.alive},
     )
-    _serve_metrics(settings, Metrics(pods.members, leak_tests).read)
+    _serve_metrics(settings, Metrics(pods.members, leak_tests, pods.cut_offs).read)
     view.start(cluster, stop)
     for name, run in (
         ("report", reporter.run),

@@ -12,7 +12,7 @@ from pyroute2 import IPRoute, NetlinkError
 from piavpn import metrics
 from piavpn.api import names
 from piavpn.net import netns, nft
-from piavpn.node import guard, hostfilter, leaktests, lock, outlet, sandbox
+from piavpn.node import cutoffs, guard, hostfilter, leaktests, lock, outlet, sandbox
 from piavpn.node.model import Role
 from piavpn.node.pods import Member
 
@@ -32,9 +32,15 @@ _FILTERS = {
 class Metrics:
     """Reads them all. The calling thread is in the node's namespace."""
 
-    def __init__(self, members: Callable[[], Iterable[Member]], tests: leaktests.LeakTests) -> None:
+    def __init__(
+        self,
+        members: Callable[[], Iterable[Member]],
+        tests: leaktests.LeakTests,
+        cut_offs: cutoffs.CutOffs,
+    ) -> None:
         self._members = members
         self._leak_tests = tests
+        self._cut_offs = cut_offs
 
     def read(self) -> Iterator[Metric]:
         """Return them. What the kernel does not tell, such as of a pod that ends, is left out."""
@@ -42,11 +48,23 @@ class Metrics:
         services = [member for member in members if member.pod.role is Role.SERVICE]
         gateways = [member for member in members if member.pod.role is Role.GATEWAY]
         yield from _confined(services, gateways)
+        yield self._pods_cut_off(services)
         yield from self._tests(services)
         yield from _drops_of_services(services)
         yield from _bytes_of_services(services)
         yield from _drops_of_gateways(gateways)
         yield from _drops_of_the_node()
+
+    def _pods_cut_off(self, services: Iterable[Member]) -> Metric:
+        counted = metrics.counter(
+            "pods_cut_off",
+            "Pods of the app that were cut off, as a packet had got out or they were damaged.",
+            (*_SERVICE, "reason"),
+        )
+        for member in services:
+            for why, count in self._cut_offs.of(member.pod.owner).items():
+                counted.add_metric([*_labels(member), why], count)
+        return counted
 
     def _tests(self, services: Iterable[Member]) -> Iterator[Metric]:
         runs = metrics.counter("leak_test_runs", "Leak tests of the pod.", (*_SERVICE, "result"))

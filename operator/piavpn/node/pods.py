@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Collection, Mapping
 
-from piavpn.node import alarms, brake, leaktests, outbox, reasons, sandbox
+from piavpn.node import alarms, brake, cutoffs, leaktests, outbox, reasons, sandbox
 from piavpn.node.attach import Attacher, Done
 from piavpn.node.decide import Problem
 from piavpn.node.model import Pod, PodPlan, Role
@@ -68,6 +68,7 @@ class Pods:
         self._tracked: dict[str, _Tracked] = {}
         self._changed: set[sandbox.Sandbox] = set()
         self._brake = brake.Brake()
+        self.cut_offs = cutoffs.CutOffs()
 
     def bring(
         self, pod: Pod, plan: PodPlan | Problem, seen: sandbox.Sandbox | None, now: float
@@ -126,6 +127,7 @@ class Pods:
         outcome = self._attacher.bring(plan, seen)
         settled = tracked.plan == plan and isinstance(tracked.outcome, Done)
         _log(pod, tracked.outcome, outcome, settled=settled)
+        self._count(pod, tracked.outcome, outcome, seen)
         self._tell(pod, tracked.outcome, outcome, now, settled=settled)
         tracked.plan, tracked.sandbox, tracked.outcome = plan, seen, outcome
         if isinstance(outcome, Done):
@@ -138,6 +140,11 @@ class Pods:
         else:
             tracked.next_look = now + min(FIRST_RETRY * 2**tracked.failures, LONGEST_RETRY)
             tracked.failures += 1
+
+    def _count(self, pod: Pod, before: Outcome, after: Outcome, seen: sandbox.Sandbox) -> None:
+        if _is_cut_off(after) and not _is_cut_off(before):
+            leaked = bool(self._leak_tests.leak(seen))
+            self.cut_offs.count(pod.owner, cutoffs.LEAKED if leaked else cutoffs.TAMPERED)
 
     def _tell(
         self, pod: Pod, before: Outcome, after: Outcome, now: float, *, settled: bool
@@ -154,6 +161,10 @@ class Pods:
             if after != before:
                 message = f"pod {pod.name}: {after.message}"
                 self._outbox.put(outbox.Event(pod.owner, after.reason, message))
+
+
+def _is_cut_off(outcome: Outcome) -> bool:
+    return isinstance(outcome, Problem) and outcome.reason == reasons.TAMPERED
 
 
 def _words(done: Done) -> str:

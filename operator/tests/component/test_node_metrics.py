@@ -16,12 +16,18 @@ from piavpn import kube
 from piavpn.node import bridge
 from piavpn.node.alarms import Alarms
 from piavpn.node.attach import Done
+from piavpn.node.cutoffs import CutOffs
 from piavpn.node.leaktests import LeakTests
 from piavpn.node.metrics import Metrics
 from piavpn.node.model import Owner, Pod, Role
 from piavpn.node.pods import Member
 
 APP = 'namespace="media",service="app"'
+# Nothing that the watch looks for.
+OPEN_A_WAY_OUT = (
+    "ip link add net1 type bridge; ip link set net1 up;"
+    " echo 0 >/proc/sys/net/ipv6/conf/net1/disable_ipv6; ip -6 route add 2001:db8::1 dev net1"
+)
 
 
 @pytest.fixture
@@ -117,7 +123,41 @@ def test_a_pod_that_is_not_attached_is_told_so_and_has_no_counters(agent: Agent)
     agent.schedule(pod)
     agent.make_pass()
     assert {key: value for key, value in agent.metrics().items() if APP in key} == {
-        f"piavpn_pod_confined{{{APP}}}": 0
+        f"piavpn_pod_confined{{{APP}}}": 0,
+        f'piavpn_pods_cut_off_total{{{APP},reason="leaked"}}': 0,
+        f'piavpn_pods_cut_off_total{{{APP},reason="tampered"}}': 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [("nft delete table inet piavpn_lock", "tampered"), (OPEN_A_WAY_OUT, "leaked")],
+)
+def test_a_pod_that_was_cut_off_is_counted_once_and_remembered_when_it_was_replaced(
+    agent: Agent, damage: str, why: str
+) -> None:
+    pod = agent.attach()
+    pod.run(damage)
+    if why == "leaked":
+        agent.test_for_leaks()
+    agent.comes_to(agent.is_tampered_with, what="the agent notices")
+    expected = {"leaked": 0, "tampered": 0, why: 1}
+    assert cut_off(agent) == expected
+    agent.world.end(pod)
+    agent.make_pass()
+    assert cut_off(agent) == {}
+    agent.schedule(agent.world.pod())
+    agent.make_pass()
+    assert cut_off(agent) == expected
+
+
+def cut_off(agent: Agent) -> dict[str, float]:
+    """Return the app's pods that were cut off, by reason."""
+    name = "piavpn_pods_cut_off_total"
+    return {
+        key.rpartition('reason="')[2].removesuffix('"}'): value
+        for key, value in agent.metrics().items()
+        if key.startswith(name)
     }
 
 
@@ -144,7 +184,7 @@ def test_a_gateways_links_and_drops_are_counted(world: World) -> None:
         bridge.ensure(NETWORK, None)
         assert isinstance(world.attacher().bring(GATEWAY, pod.seen), Done)
         pod.run(f"ping -I eth0 -c 1 -W 1 {OUTSIDE}", check=False)
-        found = as_text(Metrics(lambda: [member], LeakTests(alarms, bell)))
+        found = as_text(Metrics(lambda: [member], LeakTests(alarms, bell), CutOffs()))
     assert found['piavpn_gateway_confined{vpn="home"}'] == 1
     assert found['piavpn_gateway_dropped_packets_total{vpn="home",reason="cluster_link"}'] == 1
     assert 'piavpn_tunnel_receive_bytes_total{vpn="home",link="piaw0"}' in found
