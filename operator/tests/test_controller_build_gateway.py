@@ -194,6 +194,14 @@ def test_a_new_image_alone_replaces_no_gateway() -> None:
     assert spec_hash(image="piavpn:0.2.0") == spec_hash()
 
 
+def test_another_log_format_is_taken_up_at_the_next_start_and_replaces_no_gateway() -> None:
+    as_json = dataclasses.replace(SETTINGS, log_format="json")
+    made = build_gateway.stateful_set(vpn(), as_json)["spec"]["template"]
+    env = made["spec"]["containers"][0]["env"]
+    assert {"name": "PIAVPN_LOG_FORMAT", "value": "json"} in env
+    assert made["metadata"]["annotations"]["piavpn.dev/spec-hash"] == spec_hash()
+
+
 def test_anything_else_in_the_spec_does() -> None:
     spec = build_gateway.stateful_set(vpn(), SETTINGS)["spec"]["template"]["spec"]
     same = build_gateway.spec_hash(spec, SETTINGS.image)

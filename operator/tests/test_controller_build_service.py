@@ -196,6 +196,14 @@ def test_another_vpn_does_even_with_the_same_network() -> None:
     assert spec_hash(built(moved)) != spec_hash(built(service()))
 
 
+def test_another_log_format_is_taken_up_by_the_gate_s_next_start_and_replaces_no_app() -> None:
+    as_json = dataclasses.replace(SETTINGS, log_format="json")
+    made = build_service.stateful_set(service(), ADDRESS, NETWORK, as_json)
+    (gate,) = made["spec"]["template"]["spec"]["initContainers"]
+    assert gate["env"] == [*GATE["env"], {"name": "PIAVPN_LOG_FORMAT", "value": "json"}]
+    assert spec_hash(made) == spec_hash(built(service()))
+
+
 def test_another_gateway_address_does() -> None:
     other = network.of_subnet("home", NET("10.101.0.0/24"))
     moved = build_service.stateful_set(service(), ADDRESS, other, SETTINGS)

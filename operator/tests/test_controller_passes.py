@@ -113,7 +113,7 @@ def test_neither_secret_is_in_the_log_of_a_login_that_fails(
     world.vpn()
     world.loop.wake("home")
     eventually(lambda: world.vpn_condition("Authenticated") == ("False", "BadCredentials"))
-    assert "BadCredentials" in caplog.text
+    assert "PIA refuses the user name" in caplog.text
     assert PASSWORD not in caplog.text + str(world.api.all(kube.EVENTS))
 
 

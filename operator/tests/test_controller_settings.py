@@ -42,3 +42,9 @@ def test_a_bad_cidr_is_refused_with_the_variable_s_name_and_an_example(cidrs: st
     environment = {"PIAVPN_NAMESPACE": "piavpn-system", "PIAVPN_CLUSTER_CIDRS": cidrs}
     with pytest.raises(ValueError, match=r"PIAVPN_CLUSTER_CIDRS must be .* 10\.244\.0\.0/16"):
         settings.Settings.from_environment("piavpn:0.1.0", environment)
+
+
+def test_gateways_and_gates_log_as_the_operator_does() -> None:
+    environment = {"PIAVPN_NAMESPACE": "piavpn-system", "PIAVPN_LOG_FORMAT": "json"}
+    told = settings.Settings.from_environment("piavpn:0.1.0", environment)
+    assert told.log_environment == [{"name": "PIAVPN_LOG_FORMAT", "value": "json"}]

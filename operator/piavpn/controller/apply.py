@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from piavpn import kube
+from piavpn import kube, logs
 from piavpn.api import names, types
 from piavpn.controller import (
     build_gateway,
@@ -138,7 +138,8 @@ class Applier:
     def _end(self, seen: model.Observed, service: types.VpnServiceContainer) -> None:
         """Take the tunnel from an app that may not use it any more: its pod ends."""
         if network.key(service) in seen.services_with_pods:
-            log.info("ending %s/%s: its namespace is not allowed", service.namespace, service.name)
+            subject = logs.about("VpnServiceContainer", service.name, service.namespace)
+            log.info("ending its pod: its namespace is not allowed", extra=subject)
             self._cluster.delete(kube.STATEFUL_SETS, service.name, service.namespace)
 
     def _replaced(self, stateful_set: model.Object, pod: model.Object) -> bool:
@@ -165,7 +166,8 @@ class Applier:
 
     def _delete(self, pod: model.Object, why: str) -> None:
         metadata = pod["metadata"]
-        log.info("replacing pod %s/%s: %s", metadata["namespace"], metadata["name"], why)
+        subject = logs.about("Pod", metadata["name"], metadata["namespace"])
+        log.info("replacing it: %s", why, extra=subject)
         self._cluster.delete(
             kube.PODS, metadata["name"], metadata["namespace"], uid=metadata["uid"]
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 
+from piavpn import logs
 from piavpn.api import gateway_config, names, types
 from piavpn.controller import build_proxy, model, settings
 
@@ -51,6 +53,8 @@ def ports_secret(namespace: str) -> model.Object:
 def stateful_set(vpn: types.PiaVpn, operator: settings.Settings) -> model.Object:
     """Return the gateway's StatefulSet: at most one pod, replaced by the operator alone."""
     spec = _pod_spec(vpn, operator)
+    # Another log format is no reason to interrupt a tunnel: it acts at the pod's next start.
+    hashed = _pod_spec(vpn, dataclasses.replace(operator, log_format=logs.TEXT))
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
@@ -64,7 +68,7 @@ def stateful_set(vpn: types.PiaVpn, operator: settings.Settings) -> model.Object
                 "metadata": {
                     "labels": _labels(vpn),
                     "annotations": _SCRAPED
-                    | {names.ANNOTATION_SPEC_HASH: spec_hash(spec, operator.image)},
+                    | {names.ANNOTATION_SPEC_HASH: spec_hash(hashed, operator.image)},
                 },
                 "spec": spec,
             },
@@ -100,6 +104,7 @@ def _pod_spec(vpn: types.PiaVpn, operator: settings.Settings) -> model.Object:
                 "env": [
                     {"name": "PIAVPN_VPN", "value": vpn.name},
                     {"name": "PIAVPN_NAMESPACE", "value": operator.namespace},
+                    *operator.log_environment,
                 ],
                 "ports": [{"name": "health", "containerPort": HEALTH_PORT, "protocol": "TCP"}],
                 "securityContext": {

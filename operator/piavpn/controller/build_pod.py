@@ -104,21 +104,24 @@ def _spec(
         "dnsPolicy": "None",
         "dnsConfig": _dns(service.namespace, network, operator.cluster_domain),
         "affinity": _on_the_gateways_node(service.spec.vpn_ref.name, operator.namespace),
-        "initContainers": [_gate(address, network, operator.image)],
+        "initContainers": [_gate(address, network, operator)],
         "containers": [_app(service), *build_hooks.containers(service, address, operator.image)],
         **({"securityContext": own} if own else {}),
         **({"volumes": volumes} if volumes else {}),
     }
 
 
-def _gate(address: ipaddress.IPv4Address, network: types.NetworkStatus, image: str) -> model.Object:
+def _gate(
+    address: ipaddress.IPv4Address, network: types.NetworkStatus, operator: settings.Settings
+) -> model.Object:
     return {
         "name": names.GATE_CONTAINER,
-        "image": image,
+        "image": operator.image,
         "args": ["gate"],
         "env": [
             {"name": "PIAVPN_ADDRESS", "value": str(address)},
             {"name": "PIAVPN_GATEWAY_ADDRESS", "value": str(network.gateway_address)},
+            *operator.log_environment,
         ],
         "securityContext": {
             "runAsUser": 65534,

@@ -8,6 +8,7 @@ import logging
 import threading
 from datetime import UTC, datetime, timedelta
 
+from piavpn import logs
 from piavpn.api import types
 from piavpn.controller import model
 from piavpn.pia import dedicated, errors
@@ -50,7 +51,7 @@ class DedicatedIps:
                 ca_bundle=endpoints.public_ca_bundle,
             )
         except errors.PiaError as error:
-            log.warning("dedicated IP: %s: %s", error.reason, error.message)
+            log.warning("dedicated IP: %s", error.message, extra=logs.why(error.reason))
             rejected = isinstance(error, errors.TokenRejected)
             failure = model.Failure(error.reason, error.message, datetime.now(UTC) + _RETRY)
             state = dataclasses.replace(

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Hashable
 from concurrent import futures
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from piavpn import kube
+from piavpn import kube, logs
 from piavpn.api import names, types
 from piavpn.controller import accounts, dedicatedips, model, serverlists, settings
 from piavpn.pia import errors, login
@@ -96,9 +97,9 @@ class Errands:
             errand()
             pause = 0.0
         except kube.KubeError as error:
-            log.warning("PiaVpn %s: %s", vpn, error)
+            log.warning("%s", error, extra=logs.about("PiaVpn", vpn))
         except Exception:
-            log.exception("PiaVpn %s: an errand failed unexpectedly", vpn)
+            log.exception("an errand failed unexpectedly", extra=logs.about("PiaVpn", vpn))
         finally:
             with self._lock:
                 self._paused_until[key] = time.monotonic() + pause
@@ -115,9 +116,18 @@ class Errands:
         if accounts.read(own) != seen.account:
             return  # a login ended between the look and the decision
         if shared := accounts.shared(credentials, own, others, _now()):
-            log.info("PiaVpn %s: another Secret of the account has logged in already", vpn.name)
+            log.info(
+                "another Secret of the account has logged in already",
+                extra=logs.about("PiaVpn", vpn.name),
+            )
             self._record(name, *shared)
             return
+        begun = time.monotonic()
+
+        def about(reason: str) -> dict[str, Any]:
+            seconds = time.monotonic() - begun
+            return logs.about("PiaVpn", vpn.name, reason=reason, seconds=seconds)
+
         try:
             token = login.login(
                 endpoints.token_url,
@@ -126,13 +136,13 @@ class Errands:
                 ca_bundle=endpoints.public_ca_bundle,
             )
         except errors.PiaError as error:
-            log.warning("PiaVpn %s: login: %s: %s", vpn.name, error.reason, error.message)
+            log.warning("login: %s", error.message, extra=about(error.reason))
             own, _ = self._accounts(name)
             delay = retry_delay(error, accounts.failures(credentials, own))
             failure = model.Failure(error.reason, error.message, _now() + delay)
             self._record(name, *accounts.after_failure(credentials, own, failure))
             return
-        log.info("PiaVpn %s: logged in to PIA", vpn.name)
+        log.info("logged in to PIA", extra=about("LoggedIn"))
         self._record(name, accounts.after_login(credentials, _now()), token)
 
     def _look_up(self, vpn: types.PiaVpn, dedicated_token: str) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from piavpn import kube
+from piavpn import kube, logs
 from piavpn.api import names
 from piavpn.controller import heartbeats, model
 
@@ -76,9 +76,17 @@ class Leases:
             )
             after = _silent(self._known)
         for node in after - before:
-            log.warning("the node agent of node %s is silent", node)
+            log.warning(
+                "the node agent of node %s is silent",
+                node,
+                extra=logs.about("Node", node, reason="NodeAgentSilent"),
+            )
         for node in before - after:
-            log.info("the node agent of node %s is heard of again, or its node is gone", node)
+            log.info(
+                "the node agent of node %s is heard of again, or its node is gone",
+                node,
+                extra=logs.about("Node", node),
+            )
         if after != before:
             self._changed()
 

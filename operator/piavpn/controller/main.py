@@ -7,12 +7,11 @@ import functools
 import logging
 import os
 import signal
-import sys
 import threading
 
 import kopf
 
-from piavpn import kube, metrics
+from piavpn import kube, logs, metrics
 from piavpn.controller import (
     dedicatedips,
     errands,
@@ -36,12 +35,8 @@ METRICS_PORT = 9810
 
 def run() -> int:
     """Run until SIGTERM; return the exit code."""
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
-    for chatty in ("kopf", "aiohttp.access"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
+        logs.set_up(os.environ)
         cluster = kube.Cluster.connect()
         operator = own_settings.Settings.from_environment(_own_image(cluster))
     except (ValueError, kube.KubeError) as error:

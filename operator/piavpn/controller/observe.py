@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from piavpn import kube
+from piavpn import kube, logs
 from piavpn.api import codec, names, types
 from piavpn.controller import (
     accounts,
@@ -156,7 +156,9 @@ class Observer:
             try:
                 service = types.VpnServiceContainer.from_body(body)
             except ValueError as error:
-                log.warning("VpnServiceContainer %s: %s", body["metadata"]["name"], error)
+                metadata = body["metadata"]
+                subject = logs.about("VpnServiceContainer", metadata["name"], metadata["namespace"])
+                log.warning("cannot be read: %s", error, extra=subject)
                 continue
             if not service.deleting:
                 services.append(service)

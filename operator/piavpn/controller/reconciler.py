@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
+import time
 from datetime import UTC, datetime
+from typing import Any
 
-from piavpn import kube
+from piavpn import kube, logs
 from piavpn.api import names
 from piavpn.controller import (
     accounts,
@@ -88,6 +90,11 @@ class Reconciler:
 
     def _try(self, name: str) -> float | None:
         """Make a pass; return the seconds until the next one is due, None if never."""
+        begun = time.monotonic()
+
+        def about() -> dict[str, Any]:
+            return _about(name, time.monotonic() - begun)
+
         try:
             with self.durations.timed(failure=_result):
                 again = self._housekeeping() if name == HOUSEKEEPING else self._pass(name)
@@ -95,11 +102,12 @@ class Reconciler:
             # Another writer may be there first once; one who always is must be told of.
             once = error.conflict and name not in self._failures
             level = logging.DEBUG if once else logging.WARNING
-            log.log(level, "%s: %s", _subject(name), error)
+            log.log(level, "a pass failed, trying again: %s", error, extra=about())
         except Exception:
-            log.exception("%s: a pass failed unexpectedly", _subject(name))
+            log.exception("a pass failed unexpectedly", extra=about())
         else:
             self._failures.pop(name, None)
+            log.debug("passed", extra=about())
             return again
         doublings = self._failures.get(name, 0)
         self._failures[name] = min(doublings + 1, _MOST_DOUBLINGS)
@@ -128,10 +136,12 @@ class Reconciler:
         for name in self._observer.vpn_names():
             self.wake(name)
         for name in self._unused_accounts():
-            log.info("removing Secret %s: no PiaVpn uses this account", name)
+            subject = logs.about("Secret", name, self._namespace)
+            log.info("removing it: no PiaVpn uses this account", extra=subject)
             self._cluster.delete(kube.SECRETS, name, self._namespace)
         for name in self._unused_lists():
-            log.info("removing ConfigMap %s: no PiaVpn uses this server list", name)
+            subject = logs.about("ConfigMap", name, self._namespace)
+            log.info("removing it: no PiaVpn uses this server list", extra=subject)
             self._cluster.delete(kube.CONFIG_MAPS, name, self._namespace)
             self._observer.forget_list(name)
         self._forget_ports()
@@ -164,5 +174,7 @@ def _result(error: Exception) -> str:
     return CONFLICT if error.conflict else API_ERROR
 
 
-def _subject(name: str) -> str:
-    return "housekeeping" if name == HOUSEKEEPING else f"PiaVpn {name}"
+def _about(name: str, seconds: float) -> dict[str, Any]:
+    if name == HOUSEKEEPING:
+        return logs.about("Housekeeping", "all", seconds=seconds)
+    return logs.about("PiaVpn", name, seconds=seconds)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from piavpn import kube
+from piavpn import kube, logs
 from piavpn.api import codec, conditions, names, types
 from piavpn.api.conditions import Condition, PiaVpnCondition, ServiceCondition, Status
 from piavpn.controller import model
@@ -123,7 +123,9 @@ class Reporter:
         self._post(regarding, model.Notice(kind, condition.reason, message))
 
     def _post(self, regarding: model.Object, notice: model.Notice) -> None:
-        log.info("%s %s: %s", regarding["kind"], regarding["metadata"]["name"], notice.message)
+        subject = _about(regarding, notice.reason)
+        level = logging.INFO if notice.type == "Normal" else logging.WARNING
+        log.log(level, "%s", notice.message, extra=subject)
         try:
             self._cluster.create_event(
                 regarding,
@@ -133,7 +135,7 @@ class Reporter:
                 component=names.MANAGER_OPERATOR,
             )
         except kube.KubeError as error:  # the condition stands; a closing namespace takes no Event
-            log.warning("no Event: %s", error)
+            log.warning("no Event: %s", error, extra=subject)
 
 
 def wanted_conditions(
@@ -178,6 +180,11 @@ def _is_news(old: Condition | None, new: Condition) -> bool:
     if new.status is Status.UNKNOWN:
         return False
     return old is None or (old.status, old.reason) != (new.status, new.reason)
+
+
+def _about(regarding: model.Object, reason: str) -> dict[str, Any]:
+    metadata = regarding["metadata"]
+    return logs.about(regarding["kind"], metadata["name"], metadata.get("namespace"), reason=reason)
 
 
 def _reference(kind: kube.Kind, name: str, namespace: str | None, uid: str) -> model.Object:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from piavpn import logs
 from piavpn.api import types
 from piavpn.controller import keptlists, model
 from piavpn.pia import errors, latency, locations, serverlist
@@ -48,7 +49,7 @@ class ServerLists:
             raw = serverlist.fetch(endpoints.server_list_url, ca_bundle=endpoints.public_ca_bundle)
             servers = serverlist.parse(raw, endpoints.server_list_public_key)
         except errors.PiaError as error:
-            log.warning("server list: %s: %s", error.reason, error.message)
+            log.warning("server list: %s", error.message, extra=logs.why(error.reason))
             self._keep(endpoints, self._failed(endpoints, state, error))
             return
         self._kept.keep(endpoints, raw, now)

@@ -19,6 +19,7 @@ _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 _SLOWER = 1.2
 _USAGE_ERROR = 2
+_BEGUN = time.monotonic()
 _TERMINATION_LOG = "/dev/termination-log"
 """The kubelet's default for `terminationMessagePath`."""
 
@@ -31,7 +32,7 @@ def run() -> int:
         address = _address_of("PIAVPN_ADDRESS")
         gateway = _address_of("PIAVPN_GATEWAY_ADDRESS")
     except ValueError as error:
-        _log(f"error: {error}")
+        _log(f"error: {error}", "error")
         _leave_word(f"error: {error}")
         return _USAGE_ERROR
     _wait(checks.in_order(address, gateway))
@@ -84,6 +85,25 @@ def _leave_word(line: str) -> None:
         return
 
 
-def _log(line: str) -> None:
-    sys.stderr.write(f"piavpn-gate: {line}\n")
+def _log(text: str, level: str = "info") -> None:
+    as_json = os.environ.get("PIAVPN_LOG_FORMAT") == "json"
+    line = _json(text, level) if as_json else f"piavpn-gate: {text}"
+    sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+def _json(text: str, level: str) -> str:
+    # Only here: it would cost every other start of an app time.
+    import json  # noqa: PLC0415
+
+    moment = time.time()
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
+    line = {
+        "ts": f"{whole}.{int(moment % 1 * 1000):03}Z",
+        "level": level,
+        "logger": "piavpn.gate",
+        "msg": text,
+        "object": {"kind": "Pod", "name": socket.gethostname()},
+        "duration_seconds": round(time.monotonic() - _BEGUN, 3),
+    }
+    return json.dumps(line, ensure_ascii=False)

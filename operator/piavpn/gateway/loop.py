@@ -9,6 +9,7 @@ import random
 import time
 from typing import Protocol
 
+from piavpn import logs
 from piavpn.api.gateway_config import GatewayConfig
 from piavpn.gateway import (
     attempt,
@@ -52,6 +53,7 @@ class Made:
 
     step: decide.Register
     outcome: Session | attempt.AttemptError
+    seconds: float
 
 
 class Gateway:
@@ -154,7 +156,7 @@ class Gateway:
     def _take(self, step: decide.Step, around: decide.Surroundings) -> None:
         match step:
             case decide.Wait(why):
-                self._say(f"waiting: {why.reason}: {why.message}")
+                self._say(f"waiting: {why.message}", why.reason)
                 time.sleep(_WAIT_SECONDS)
             case decide.Adopt(left):
                 self._adopt(left)
@@ -169,7 +171,7 @@ class Gateway:
             case decide.Watch():
                 self._watch(step, around)
             case decide.GiveUp(session, failure):
-                self._say(f"{failure.reason}: {failure.message}")
+                self._say(failure.message, failure.reason, level=logging.WARNING)
                 self._ways.close(session.slot)
                 self._become(self._memory.ended(failure, time.monotonic(), self._dice))
             case decide.TakeBack(session):
@@ -182,7 +184,8 @@ class Gateway:
     def _adopt(self, left: kept.Kept) -> None:
         current, draining = left.current, left.draining
         if current is not None and not (tunnel.carries(current) and attempt.answers(current)):
-            self._say(f"the session at {current.place} of an earlier process is dead")
+            text = f"the session at {current.place} of an earlier process is dead"
+            self._say(text, level=logging.WARNING)
             self._ways.close(current.slot)
             current = None
         if draining is not None and not tunnel.carries(draining):
@@ -196,7 +199,7 @@ class Gateway:
         now = time.monotonic()
         match made:
             case Made(step, Session() as session):
-                self._say(f"the tunnel to {session.place} is up")
+                self._say(f"the tunnel to {session.place} is up", seconds=made.seconds)
                 self._ways.switch(session)
                 grace = (around.config or step.config).grace_seconds
                 self._become(
@@ -205,16 +208,16 @@ class Gateway:
                     )
                 )
             case Made(step, attempt.TokenRejectedError() as error):
-                self._say(f"{error.failure.reason}: {error}")
+                self._say_failed(error, made.seconds)
                 self._become(self._memory.rejected(step.token, error.failure, now, self._dice))
             case Made(step, attempt.AttemptError() as error):
-                self._say(f"{error.failure.reason}: {error}")
+                self._say_failed(error, made.seconds)
                 server = step.candidate.server
                 self._become(self._memory.failed(server, error.failure, now, self._dice))
 
     def _take_back(self, session: Session) -> None:
         if not attempt.answers(session):
-            self._say(f"the old session at {session.place} is dead, too")
+            self._say(f"the old session at {session.place} is dead, too", level=logging.WARNING)
             self._ways.close(session.slot)
             self._become(self._memory.released())
             return
@@ -247,14 +250,27 @@ class Gateway:
         for event in events.between(before, after):
             self._audience.tell(event)
 
-    def _say(self, line: str) -> None:
+    def _say_failed(self, error: attempt.AttemptError, seconds: float) -> None:
+        self._say(str(error), error.failure.reason, level=logging.WARNING, seconds=seconds)
+
+    def _say(
+        self,
+        line: str,
+        reason: str | None = None,
+        *,
+        level: int = logging.INFO,
+        seconds: float | None = None,
+    ) -> None:
         if line != self._said:
-            log.info("%s", line)
+            log.log(level, "%s", line, extra=logs.why(reason, seconds))
             self._said = line
 
 
 def _made(step: decide.Register, ways: tunnel.Ways) -> Made:
+    begun = time.monotonic()
+    outcome: Session | attempt.AttemptError
     try:
-        return Made(step, attempt.make(step, ways))
+        outcome = attempt.make(step, ways)
     except attempt.AttemptError as error:
-        return Made(step, error)
+        outcome = error
+    return Made(step, outcome, time.monotonic() - begun)

@@ -10,7 +10,7 @@ import sys
 
 from pyroute2 import NetlinkError
 
-from piavpn import health, kube, metrics
+from piavpn import health, kube, logs, metrics
 from piavpn.gateway import (
     inputs,
     loop,
@@ -34,14 +34,16 @@ def run(files: inputs.Files | None = None) -> int:
     Args:
         files: where the pod has its inputs and state, if not where the operator mounts them.
     """
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    vpn = os.environ.get("PIAVPN_VPN", "")
+    try:
+        logs.set_up(os.environ, logs.subject("PiaVpn", vpn))
+    except ValueError as error:
+        log.error("%s", error)  # noqa: TRY400 - the message says it all
+        return _FAILED
     # As a container's first process we would ignore the signal without a handler of our own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # Inherited by dnsmasq, which a SIGHUP before it has its own handler would end.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    vpn = os.environ.get("PIAVPN_VPN", "")
     if not vpn:
         log.error("PIAVPN_VPN must name the PiaVpn; the operator sets it in the pods that it makes")
         return _FAILED

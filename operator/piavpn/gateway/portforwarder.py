@@ -11,7 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-from piavpn.api import types
+from piavpn import logs
+from piavpn.api import conditions, types
 from piavpn.api.gateway_config import GatewayConfig
 from piavpn.gateway import (
     forwarded,
@@ -22,6 +23,7 @@ from piavpn.gateway import (
     portreport,
     portstore,
 )
+from piavpn.gateway.reasons import Reason
 from piavpn.gateway.session import Session
 from piavpn.net import nft
 from piavpn.pia import errors
@@ -75,7 +77,7 @@ class PortForwarder:
         self._config: GatewayConfig | None = None
         self._leading = leading.Leading()
         self._report: portreport.PortReport | None = None
-        self._said = ""
+        self._said = "off"
 
     def start(self) -> None:
         """Start the thread; the gateway's rules are there, its loop does not turn yet.
@@ -123,14 +125,19 @@ class PortForwarder:
         )
         self._report = report
         self._show(report)
-        self._say(report.condition.message if report is not None else "")
+        if report is None:
+            self._say("off")
+        else:
+            said = report.condition
+            level = logging.WARNING if _is_trouble(said) else logging.INFO
+            self._say(said.message, said.reason, level=level)
 
     def _read_config(self) -> None:
         """Read what the operator tells; what was told last holds while it cannot be read."""
         try:
             self._config = inputs.read_config(self._files.config)
         except inputs.InputError as error:
-            self._say(str(error))
+            self._say(str(error), level=logging.WARNING)
 
     def _look(self, config: GatewayConfig) -> portforward.Around:
         return portforward.Around(
@@ -190,10 +197,16 @@ class PortForwarder:
         ports = {p.port for p in (self._memory.held, self._memory.fresh) if p is not None}
         self._leading.lead(forwarded.ways(config.port_forwarding, ports), self._tunnel.exits())
 
-    def _say(self, line: str) -> None:
+    def _say(self, line: str, reason: str | None = None, *, level: int = logging.INFO) -> None:
         if line != self._said:
-            log.info("port forwarding: %s", line or "off")
+            log.log(level, "port forwarding: %s", line, extra=logs.why(reason))
             self._said = line
+
+
+def _is_trouble(said: conditions.Condition) -> bool:
+    """Tell whether it is no mere step on the way to a port."""
+    waits = {Reason.BINDING, Reason.NO_TUNNEL}
+    return said.status is conditions.Status.FALSE and said.reason not in waits
 
 
 def _is_checkable(config: GatewayConfig) -> bool:

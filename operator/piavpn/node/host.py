@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from pyroute2 import NetlinkError
 
+from piavpn import logs
 from piavpn.net import nft, programs
 from piavpn.node import (
     bridge,
@@ -131,7 +132,8 @@ class Host:
         """Remove the bridges that no pod has needed for so long, and return the others."""
         present = bridge.present()
         for vpn in self._unused(plan, present, kept_seconds):
-            log.info("VPN %s has no pod here any more: removing its bridge", vpn)
+            subject = logs.about("PiaVpn", vpn)
+            log.info("it has no pod here any more: removing its bridge", extra=subject)
             self._remove(present.pop(vpn))
         return present
 
@@ -178,7 +180,8 @@ class Host:
     def _bridge(self, network: Network, before: bridge.Present | None) -> Problem | None:
         try:
             if bridge.ensure(network, before):
-                log.info("bridge %s of VPN %s is set up", network.bridge, network.vpn)
+                subject = logs.about("PiaVpn", network.vpn)
+                log.info("bridge %s is set up", network.bridge, extra=subject)
             passage.open_(network.bridge)
         except bridge.SubnetInUseError as error:
             return Problem(reasons.SUBNET_IN_USE, str(error))

@@ -8,11 +8,10 @@ import logging
 import os
 import pathlib
 import signal
-import sys
 import threading
 from collections.abc import Mapping
 
-from piavpn import health, kube, metrics
+from piavpn import health, kube, logs, metrics
 from piavpn.api import cidrs
 from piavpn.node import lease, sandbox
 from piavpn.node.alarms import Alarms
@@ -83,13 +82,11 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
 
 def run() -> int:
     """Run until SIGTERM; return the exit code."""
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
+        logs.set_up(os.environ, logs.subject("Node", os.environ.get("NODE_NAME", "")))
         settings = Settings.from_environment(os.environ)
         _refuse_own_namespace()
         _serve(settings, kube.Cluster.connect(), stop)

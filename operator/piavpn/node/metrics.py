@@ -9,7 +9,7 @@ from typing import TypeVar
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from pyroute2 import IPRoute, NetlinkError
 
-from piavpn import metrics
+from piavpn import logs, metrics
 from piavpn.api import names
 from piavpn.net import netns, nft
 from piavpn.node import cutoffs, guard, hostfilter, leaktests, lock, outlet, sandbox
@@ -212,5 +212,6 @@ def _inside(member: Member, read: Callable[[], T]) -> T | None:
     except sandbox.SandboxGoneError:
         return None
     except (nft.NftError, NetlinkError, OSError) as error:
-        log.warning("pod %s cannot be read: %s", member.pod.name, error)
+        subject = logs.about("Pod", member.pod.name, member.pod.namespace)
+        log.warning("its counters cannot be read: %s", error, extra=subject)
         return None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from collections.abc import Collection, Mapping
+from typing import Any
 
+from piavpn import logs
 from piavpn.node import alarms, brake, cutoffs, leaktests, outbox, reasons, sandbox
 from piavpn.node.attach import Attacher, Done
 from piavpn.node.decide import Problem
@@ -84,7 +87,7 @@ class Pods:
         tracked = self._tracked.get(pod.uid)
         if tracked is None or (tracked.sandbox is not None and tracked.sandbox != seen):
             if tracked is not None:
-                log.info("pod %s/%s: its sandbox has ended", pod.namespace, pod.name)
+                log.info("its sandbox has ended", extra=_about(pod))
             tracked = self._tracked[pod.uid] = _Tracked(pod, since=now)
         if seen is None:
             return plan if isinstance(plan, Problem) else tracked.outcome
@@ -126,7 +129,8 @@ class Pods:
     ) -> None:
         outcome = self._attacher.bring(plan, seen)
         settled = tracked.plan == plan and isinstance(tracked.outcome, Done)
-        _log(pod, tracked.outcome, outcome, settled=settled)
+        seconds = time.monotonic() - tracked.since
+        _log(pod, tracked.outcome, outcome, seconds, settled=settled)
         self._count(pod, tracked.outcome, outcome, seen)
         self._tell(pod, tracked.outcome, outcome, now, settled=settled)
         tracked.plan, tracked.sandbox, tracked.outcome = plan, seen, outcome
@@ -171,17 +175,19 @@ def _words(done: Done) -> str:
     return ", ".join(done.steps)
 
 
-def _log(pod: Pod, before: Outcome, after: Outcome, *, settled: bool) -> None:
+def _about(pod: Pod, reason: str | None = None, seconds: float | None = None) -> dict[str, Any]:
+    return logs.about("Pod", pod.name, pod.namespace, reason=reason, seconds=seconds)
+
+
+def _log(pod: Pod, before: Outcome, after: Outcome, seconds: float, *, settled: bool) -> None:
+    """Log what became of a pod, `seconds` after it was first seen."""
     if isinstance(after, Problem):
         if after != before:
-            log.warning("pod %s/%s: %s: %s", pod.namespace, pod.name, after.reason, after.message)
+            level = logging.INFO if after.reason in _NOT_YET else logging.WARNING
+            log.log(level, "%s", after.message, extra=_about(pod, after.reason))
     elif settled and after.steps:
-        log.warning(
-            "pod %s/%s was not as it had been set, repaired: %s",
-            pod.namespace,
-            pod.name,
-            _words(after),
-        )
+        repaired = _about(pod, outbox.REPAIRED)
+        log.warning("was not as it had been set, repaired: %s", _words(after), extra=repaired)
     elif not isinstance(before, Done) or after.steps:
         done = _words(after) or "nothing to do"
-        log.info("pod %s/%s is attached and locked (%s)", pod.namespace, pod.name, done)
+        log.info("attached and locked: %s", done, extra=_about(pod, reasons.ATTACHED, seconds))
