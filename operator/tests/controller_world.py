@@ -23,11 +23,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from pia_server import Reply
 
-from piavpn import kube, metrics
+from piavpn import keptlists, kube, metrics
 from piavpn.controller import (
     dedicatedips,
     errands,
-    keptlists,
     leases,
     model,
     observe,

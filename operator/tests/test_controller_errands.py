@@ -16,9 +16,9 @@ from controller_world import NAMESPACE, SETTINGS, TOKEN, eventually
 from pia_front import Front
 from pia_server import Reply
 
-from piavpn import kube
+from piavpn import keptlists, kube
 from piavpn.api import types
-from piavpn.controller import accounts, dedicatedips, errands, keptlists, model, serverlists
+from piavpn.controller import accounts, dedicatedips, errands, model, serverlists
 
 ACCOUNT = "piavpn-account-pia-credentials"
 NOWHERE = 1

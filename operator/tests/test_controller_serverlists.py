@@ -21,9 +21,9 @@ from controller_world import NAMESPACE
 from pia_front import Front
 from pia_server import Reply
 
-from piavpn import kube
+from piavpn import keptlists, kube
 from piavpn.api import types
-from piavpn.controller import keptlists, serverlists
+from piavpn.controller import serverlists
 
 HERE = ipaddress.IPv4Address(pia_server.HOST)
 

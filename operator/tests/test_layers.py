@@ -148,9 +148,12 @@ def test_the_gate_loads_none_of_the_other_programs() -> None:
     }
 
 
-@pytest.mark.parametrize("program", ["controller", "node", "gateway", "gate", "hook"])
+PROGRAMS = ("cli", "controller", "gate", "gateway", "hook", "node")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_the_programs_import_nothing_of_each_other(program: str) -> None:
-    others = {"controller", "node", "gateway", "gate", "hook"} - {program}
+    others = {*PROGRAMS} - {program}
     for file in (SOURCES / "piavpn" / program).glob("*.py"):
         for name in imported(f"piavpn.{program}.{file.stem}".removesuffix(".__init__")):
             parts = name.split(".")

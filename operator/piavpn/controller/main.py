@@ -11,12 +11,11 @@ import threading
 
 import kopf
 
-from piavpn import kube, logs, metrics
+from piavpn import keptlists, kube, logs, metrics
 from piavpn.controller import (
     dedicatedips,
     errands,
     handlers,
-    keptlists,
     leases,
     observe,
     reconciler,

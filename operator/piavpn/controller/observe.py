@@ -15,12 +15,11 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from piavpn import kube, logs
+from piavpn import keptlists, kube, logs
 from piavpn.api import codec, names, types
 from piavpn.controller import (
     accounts,
     dedicatedips,
-    keptlists,
     leases,
     mirror,
     model,

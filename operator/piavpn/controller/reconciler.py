@@ -9,14 +9,13 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from piavpn import kube, logs
+from piavpn import keptlists, kube, logs
 from piavpn.api import names
 from piavpn.controller import (
     accounts,
     apply,
     decide,
     errands,
-    keptlists,
     observe,
     report,
     standings,

@@ -14,9 +14,9 @@ import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from piavpn import logs
+from piavpn import keptlists, logs
 from piavpn.api import types
-from piavpn.controller import keptlists, model
+from piavpn.controller import model
 from piavpn.pia import errors, latency, locations, serverlist
 
 log = logging.getLogger(__name__)

@@ -48,19 +48,23 @@ class Cluster:
         """Reads the credentials anew; None where they are the caller's own."""
 
     @classmethod
-    def connect(cls) -> Cluster:
+    def connect(cls, load: Callable[[client.Configuration], None] | None = None) -> Cluster:
         """Connect as the pod's service account or, outside a cluster, by KUBECONFIG.
 
+        Args:
+            load: reads other credentials than these.
+
         Raises:
-            KubeError: neither is there.
+            KubeError: there are none.
         """
+        load = load or _load
         settings = client.Configuration()
         try:
-            _load(settings)
+            load(settings)
         except (config.ConfigException, OSError) as error:
             raise KubeError(0, f"no way to the Kubernetes API: {error}") from error
         settings.retries = False  # callers retry, and log it
-        return cls(client.ApiClient(settings), load=_load)
+        return cls(client.ApiClient(settings), load=load)
 
     def telling(self, answered: Callable[[], None]) -> Cluster:
         """Return the same connection, which calls `answered` after each answer but a watch's."""

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 
 from piavpn import kube
 from piavpn.api import codec, names, types
-from piavpn.controller import model
 from piavpn.pia import errors, serverlist
 
 log = logging.getLogger(__name__)
@@ -75,7 +74,7 @@ class KeptLists:
         return read(found, endpoints.server_list_public_key) if found is not None else None
 
 
-def config_map(config_map_name: str, namespace: str, raw: bytes, now: datetime) -> model.Object:
+def config_map(config_map_name: str, namespace: str, raw: bytes, now: datetime) -> kube.Object:
     """Return the ConfigMap that keeps `raw`; equal lists give equal text but for the time."""
     return {
         "apiVersion": "v1",
@@ -86,7 +85,7 @@ def config_map(config_map_name: str, namespace: str, raw: bytes, now: datetime) 
     }
 
 
-def read(found: model.Object, public_key: str | None) -> Kept | None:
+def read(found: kube.Object, public_key: str | None) -> Kept | None:
     """Return what a ConfigMap keeps, verified with the PEM `public_key` (None: PIA's)."""
     try:
         raw = _unpacked(base64.b64decode(found["binaryData"][_KEY]))

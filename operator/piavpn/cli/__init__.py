@@ -1,0 +1,1 @@
+"""`kubectl piavpn`: what an owner sees and asks, from any machine that kubectl works on."""
