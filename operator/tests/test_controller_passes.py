@@ -196,6 +196,19 @@ def test_a_requested_renewal_is_written_for_the_gateway_and_answered_by_one_even
     ]
 
 
+def test_the_app_that_receives_the_forwarded_port_has_it_in_its_status_while_there_is_one(
+    app: World,
+) -> None:
+    port = {"port": 45678, "expiresAt": "2027-01-20T12:00:00Z"}
+    app.service(receiveForwardedPort={"protocol": "Both"})
+    app.api.put(kube.PIA_VPNS, "home", status={"forwardedPort": port})
+    app.pass_over("home")
+    told = app.api.get(kube.VPN_SERVICE_CONTAINERS, "web", "media")["status"]
+    assert told["forwardedPort"] == 45678
+    app.pass_over("home")
+    assert changes_after_another_pass(app, "home") == []
+
+
 # Replacing pods
 
 

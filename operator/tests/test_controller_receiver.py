@@ -81,8 +81,9 @@ def test_the_first_receiver_has_the_port() -> None:
 def test_a_second_receiver_is_refused_by_the_first_one_s_name_and_keeps_its_address() -> None:
     older = receiving("older", "10.100.0.10", age=60)
     newer = receiving("newer", "10.100.0.11")
-    decided = by_name(decide.decide(seen(services=(newer, older))))
+    decided = by_name(decide.decide(seen(vpn=BOUND, services=(newer, older))))
     assert decided["older"].accepted.holds
+    assert (decided["older"].forwarded_port, decided["newer"].forwarded_port) == (45678, None)
     refused = decided["newer"]
     assert (
         refused.accepted

@@ -177,12 +177,12 @@ def test_the_version_is_served_stored_and_has_a_status_subresource(plural: str) 
     [
         (
             "piavpns",
-            ["Ready", "Region", "Server", "Port", "Services", "Age"],
-            ["Subnet", "Node", "Registered", "Reason", "Message"],
+            ["Ready", "Region", "Server", "Exit address", "Port", "Services", "Age"],
+            ["Node", "Subnet", "Registered", "Reason", "Message"],
         ),
         (
             "vpnservicecontainers",
-            ["Ready", "Confined", "VPN", "Address", "Age"],
+            ["Ready", "Confined", "VPN", "Address", "Port", "Age"],
             ["Reason", "Message"],
         ),
     ],

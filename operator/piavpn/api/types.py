@@ -325,6 +325,8 @@ class VpnServiceContainerStatus:
 
     observed_generation: int = 0
     address: ipaddress.IPv4Address | None = None
+    forwarded_port: int | None = None
+    """The number that PIA forwards to the app."""
     conditions: tuple[conditions.Condition, ...] = ()
 
 

@@ -219,6 +219,8 @@ class ServiceDecision:
     """What the node agent says of its pod."""
     announced: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
     """Annotations that its pod is to have; None for those that it is not to have."""
+    forwarded_port: int | None = None
+    """The port that PIA forwards to it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

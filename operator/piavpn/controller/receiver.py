@@ -62,6 +62,7 @@ def settled(
         decision,
         told={**decision.told, **propagated},
         announced=_announced(service, seen, port=port),
+        forwarded_port=port,
     )
 
 

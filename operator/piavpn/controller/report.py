@@ -88,10 +88,12 @@ class Reporter:
         head = {
             "observedGeneration": service.generation,
             "address": codec.encode(decision.address),
+            "forwardedPort": decision.forwarded_port,
         }
         old = {
             "observedGeneration": before.observed_generation,
             "address": codec.encode(before.address),
+            "forwardedPort": before.forwarded_port,
         }
         kind = kube.VPN_SERVICE_CONTAINERS
         regarding = _reference(kind, service.name, service.namespace, service.uid)
