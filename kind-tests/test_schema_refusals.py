@@ -76,6 +76,18 @@ REFUSED = [
     (vpn(network={"subnet": "10.200.0.0/29"}), "must have a prefix length of 16 to 28"),
     (vpn(network={"subnet": "198.18.0.0/24"}), "must lie in a private range"),
     (vpn(network={"subnet": "172.32.0.0/24"}), "must lie in a private range"),
+    (vpn(gateway={"nodeSelector": {"a b": "c"}}), "as nodes can have them"),
+    (vpn(gateway={"tolerations": [{"value": "nas"}]}), "must have a key, or operator Exists"),
+    (
+        vpn(gateway={"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]}),
+        "must not have a value with operator Exists",
+    ),
+    (vpn(gateway={"tolerations": [{"key": "a b"}]}), "one that a taint can have"),
+    (
+        vpn(gateway={"tolerations": [{"key": "a", "tolerationSeconds": 5}]}),
+        "tolerationSeconds is for the effect NoExecute",
+    ),
+    (vpn(gateway={"priorityClassName": "High"}), "must be the name of a PriorityClass"),
     (vpn(returnAfter="soon"), "must be a duration from 1s to 168h"),
     (vpn(returnAfter="0s"), "must be a duration from 1s to 168h"),
     (vpn(renewal={"interval": "30 days"}), "must be a duration from 1m to 8760h"),

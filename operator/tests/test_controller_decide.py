@@ -73,7 +73,7 @@ def test_a_new_vpn_gets_its_network_and_gateway_while_login_and_list_are_under_w
         node=None,
         services=(),
         errands=model.Errands(login=True, fetch_list=True),
-        requeue_seconds=300.0,
+        requeue_seconds=15.0,
     )
 
 

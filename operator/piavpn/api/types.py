@@ -13,7 +13,7 @@ from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
 
-from piavpn.api import codec, conditions, names, pods, selectors
+from piavpn.api import codec, conditions, names, placement, pods, selectors
 
 TOKEN_URL = "https://www.privateinternetaccess.com/api/client/v2/token"  # noqa: S105 - an address
 SERVER_LIST_URL = "https://serverlist.piaservers.net/vpninfo/servers/v6"
@@ -128,6 +128,7 @@ class PiaVpnSpec:
     bypass_cidrs: tuple[ipaddress.IPv4Network, ...] = codec.field("bypassCIDRs", default=())
     """What all of its apps reach past the tunnel."""
     http_proxy: HttpProxy | None = None
+    gateway: placement.Gateway | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

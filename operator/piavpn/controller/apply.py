@@ -34,6 +34,11 @@ class Applier:
     def __init__(self, cluster: kube.Cluster) -> None:
         self._cluster = cluster
         self._refusals: dict[model.ServiceKey, str] = {}
+        self._gateway_refusals: dict[str, str] = {}
+
+    def gateway_refusal(self, vpn: str) -> str:
+        """Return what the API server said where it did not take the VPN's gateway last."""
+        return self._gateway_refusals.get(vpn, "")
 
     @property
     def refusals(self) -> Mapping[model.ServiceKey, str]:
@@ -49,8 +54,14 @@ class Applier:
         Raises:
             kube.KubeError: the API server refused something or did not answer.
         """
+        self._gateway_refusals.pop(seen.name, None)
         if seen.vpn is not None and decision.gateway is not None:
-            self._gateway(seen, seen.vpn, decision)
+            try:
+                self._gateway(seen, seen.vpn, decision)
+            except kube.KubeError as error:
+                if error.status in _REFUSED:
+                    self._gateway_refusals[seen.name] = str(error)
+                raise
         refused: kube.KubeError | None = None
         for service in decision.services:
             self._refusals.pop(network.key(service.service), None)
@@ -122,7 +133,11 @@ class Applier:
             self._cluster.apply(
                 kube.PERSISTENT_VOLUME_CLAIMS, claim, manager=names.MANAGER_OPERATOR
             )
-        wanted = build_service.stateful_set(service, address, net, seen.settings)
+        gateway = seen.vpn.spec.gateway if seen.vpn is not None else None
+        tolerations = gateway.tolerations if gateway is not None else ()
+        wanted = build_service.stateful_set(
+            service, address, net, seen.settings, tolerations=tolerations
+        )
         made = self._cluster.apply(kube.STATEFUL_SETS, wanted, manager=names.MANAGER_OPERATOR)
         cluster_service = build_service.cluster_service(service)
         if cluster_service is not None:
@@ -156,7 +171,9 @@ class Applier:
         asked = template.get(_RESTARTED_AT)
         if "deletionTimestamp" in pod["metadata"]:
             return False
-        if annotations.get(names.ANNOTATION_SPEC_HASH) != template[names.ANNOTATION_SPEC_HASH]:
+        if not _tolerates(pod["spec"], stateful_set["spec"]["template"]["spec"]):
+            self._delete(pod, "it waits for a node, and may go to more of them now")
+        elif annotations.get(names.ANNOTATION_SPEC_HASH) != template[names.ANNOTATION_SPEC_HASH]:
             self._delete(pod, "its spec changed")
         elif asked is not None and annotations.get(_RESTARTED_AT) != asked:
             self._delete(pod, "a restart was asked for")
@@ -185,3 +202,10 @@ class Applier:
             # The UID keeps it from the next pod of that name.
             patch = {"metadata": {"uid": metadata["uid"], "annotations": changes}}
             self._cluster.patch(kube.PODS, metadata["name"], metadata["namespace"], patch)
+
+
+def _tolerates(pod: model.Object, template: model.Object) -> bool:
+    """Tell whether a pod that has no node yet tolerates what its template does."""
+    known = pod.get("tolerations") or []
+    wanted = template.get("tolerations") or []
+    return pod.get("nodeName") is not None or all(each in known for each in wanted)

@@ -7,7 +7,7 @@ import hashlib
 import json
 
 from piavpn import logs
-from piavpn.api import gateway_config, names, types
+from piavpn.api import codec, gateway_config, names, types
 from piavpn.controller import build_proxy, model, settings
 
 CONFIG_DIRECTORY = "/etc/piavpn/gateway"
@@ -91,6 +91,7 @@ def session_inputs(config: gateway_config.GatewayConfig, account: model.Account 
 def _pod_spec(vpn: types.PiaVpn, operator: settings.Settings) -> model.Object:
     return {
         "serviceAccountName": "piavpn-gateway",
+        **(codec.encode(vpn.spec.gateway, defaults=False) or {}),
         "affinity": _where_the_apps_are(vpn),
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 5,

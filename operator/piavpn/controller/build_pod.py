@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
+from collections.abc import Iterable
 from typing import Any
 
-from piavpn.api import codec, names, pods, types
+from piavpn.api import codec, names, placement, pods, types
 from piavpn.controller import build_hooks, build_mounts, model, settings, templates
 
 _OF_THE_POD = ("fsGroup", "fsGroupChangePolicy", "supplementalGroups")
@@ -21,8 +22,18 @@ def template(
     address: ipaddress.IPv4Address,
     network: types.NetworkStatus,
     operator: settings.Settings,
+    *,
+    tolerations: Iterable[placement.Toleration] = (),
 ) -> model.Object:
     """Return the pod's template.
+
+    Args:
+        service: the app.
+        address: its own, on the bridge.
+        network: its VPN's.
+        operator: the operator's settings.
+        tolerations: the gateway's, to whose node the pod must come. A change of them replaces no
+            pod: one that runs is there.
 
     Raises:
         templates.NotAllowedError: the user's own template asks for what it may not have.
@@ -31,6 +42,7 @@ def template(
     over = service.spec.template or pods.Template()
     if over.spec is not None:
         spec = templates.merged(spec, over.spec)
+    spec = _tolerating(spec, tolerations)
     given = over.metadata or pods.TemplateMetadata()
     return {
         "metadata": {
@@ -109,6 +121,14 @@ def _spec(
         **({"securityContext": own} if own else {}),
         **({"volumes": volumes} if volumes else {}),
     }
+
+
+def _tolerating(spec: model.Object, tolerations: Iterable[placement.Toleration]) -> model.Object:
+    """Return the spec with these tolerations beside the user's own."""
+    own = spec.get("tolerations") or []
+    added = [codec.encode(each, defaults=False) for each in tolerations]
+    both = [*own, *(each for each in added if each not in own)]
+    return spec | ({"tolerations": both} if both else {})
 
 
 def _gate(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 
-from piavpn.api import codec, names, pods, types
+from piavpn.api import codec, names, placement, pods, types
 from piavpn.controller import build_pod, model, settings, templates
 
 
@@ -13,8 +14,12 @@ def stateful_set(
     address: ipaddress.IPv4Address,
     network: types.NetworkStatus,
     operator: settings.Settings,
+    *,
+    tolerations: Iterable[placement.Toleration] = (),
 ) -> model.Object:
     """Return the app's StatefulSet: at most one pod holds the address.
+
+    Args: as build_pod.template.
 
     Raises:
         templates.NotAllowedError: the user's own template asks for what it may not have.
@@ -28,7 +33,9 @@ def stateful_set(
             "replicas": 0 if service.spec.suspend else 1,
             "updateStrategy": {"type": "OnDelete"},
             "selector": {"matchLabels": {names.LABEL_SERVICE: service.name}},
-            "template": build_pod.template(service, address, network, operator),
+            "template": build_pod.template(
+                service, address, network, operator, tolerations=tolerations
+            ),
         },
     }
 

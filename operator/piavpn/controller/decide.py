@@ -47,10 +47,13 @@ def decide(seen: model.Observed) -> model.Decision:
         PiaVpnCondition.SERVERS_KNOWN: choice.verdict,
         PiaVpnCondition.GATEWAY_ATTACHED: mirror.of_gateway(seen.gateway_pod, seen.silent_agents),
     }
-    verdicts[PiaVpnCondition.READY] = readiness.of_vpn(seen.vpn, verdicts, seen.gateway_pod)
+    ready = readiness.of_vpn(seen.vpn, verdicts, seen.gateway_pod, seen.gateway_refusal)
+    lost = readiness.lost(seen.gateway_pod, seen.lost_nodes) if accepted.holds else None
+    verdicts[PiaVpnCondition.READY] = lost or ready
     errands = dataclasses.replace(choice.errands, login=login)
     services = _services(seen, net, accepted, verdicts[PiaVpnCondition.READY])
     waits_for_pods = isinstance(chosen, model.Verdict) and bool(seen.pods_elsewhere)
+    waits_for_pods = waits_for_pods or (accepted.holds and readiness.is_awaited(seen.gateway_pod))
     holder = receiver.choose(services, seen.gateway_config)
     gateway = _gateway(seen, seen.vpn, net, choice, holder) if accepted.holds else None
     return model.Decision(
@@ -240,6 +243,8 @@ def _service(
         ready = readiness.suspended(pod)
     elif network.key(service) in seen.refusals:
         ready = readiness.refused(seen.refusals[network.key(service)])
+    elif lost := readiness.lost(pod, seen.lost_nodes):
+        ready = lost
     elif misplaced:
         ready = readiness.wrong_node(seen.gateway_pod)
     else:

@@ -111,6 +111,15 @@ class Silence:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LostNode:
+    """A node on which a pod of ours is, and whose kubelet does not say anything of it."""
+
+    since: datetime | None = None
+    deleted: bool = False
+    """Whether its Node object is gone, and not only silent."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Sibling:
     """Another PiaVpn of the same PIA account: the two must not share a server."""
 
@@ -145,6 +154,8 @@ class Observed:
     """That of the dedicated IP, where `spec` names one, or what is wrong with its Secret."""
     dedicated: DedicatedState = DedicatedState()
     gateway_pod: Object | None = None
+    gateway_refusal: str = ""
+    """What the API server said when it took no pod of the gateway."""
     gateway_config: gateway_config.GatewayConfig | None = None
     has_http_proxy: bool = False
     """Whether the Service of an HTTP proxy is there."""
@@ -158,6 +169,8 @@ class Observed:
     """Addresses of living pods that go through other VPNs, and these VPNs' names."""
     silent_agents: Mapping[str, Silence] = dataclasses.field(default_factory=dict)
     """By node, of those on which pods of this VPN are."""
+    lost_nodes: Mapping[str, LostNode] = dataclasses.field(default_factory=dict)
+    """By name, of those on which pods of this VPN are that are not ready."""
     foreign: Mapping[ServiceKey, str] = dataclasses.field(default_factory=dict)
     """Services whose name belongs to an object that is not theirs, and which it is."""
     refusals: Mapping[ServiceKey, str] = dataclasses.field(default_factory=dict)

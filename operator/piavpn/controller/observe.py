@@ -21,6 +21,7 @@ from piavpn.controller import (
     accounts,
     dedicatedips,
     leases,
+    lostnodes,
     mirror,
     model,
     network,
@@ -95,9 +96,11 @@ class Observer:
         )
         if vpn is not None:
             seen = self._with_gateway(seen, vpn)
-        ours = (mirror.node_of(pod) for pod in (seen.gateway_pod, *pods.values()))
-        silent = self._agents.silent(name, (node for node in ours if node is not None))
-        return dataclasses.replace(seen, silent_agents=silent)
+        ours = (seen.gateway_pod, *pods.values())
+        on = map(mirror.node_of, ours)
+        silent = self._agents.silent(name, (node for node in on if node is not None))
+        lost = lostnodes.of_pods(self._cluster, ours)
+        return dataclasses.replace(seen, silent_agents=silent, lost_nodes=lost)
 
     def vpn_names(self) -> set[str]:
         """Return the names of all VPNs: those that are there, and those that services name."""
@@ -199,6 +202,9 @@ class Observer:
             account=accounts.read(known),
             server_list=self._lists.state(vpn.spec.endpoints),
             gateway_pod=gateways.pods.get(vpn.name),
+            gateway_refusal=refusals.of_missing_gateway(
+                self._cluster, vpn.name, namespace, gateways.pods.get(vpn.name)
+            ),
             gateway_config=gateways.configs.get(vpn.name),
             has_http_proxy=self._has_http_proxy(vpn.name),
             siblings=tuple(

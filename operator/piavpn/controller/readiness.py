@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 
-from piavpn.api import conditions, names, types
+from piavpn.api import codec, conditions, names, types
 from piavpn.api.conditions import PiaVpnCondition, PodCondition, ServiceCondition, Status
 from piavpn.controller import mirror, model
 from piavpn.controller.reasons import Reason
@@ -20,12 +20,20 @@ def of_vpn(
     vpn: types.PiaVpn,
     verdicts: Mapping[PiaVpnCondition, model.Verdict],
     gateway_pod: model.Object | None,
+    refusal: str = "",
 ) -> model.Verdict:
-    """Return whether packets go through the tunnel now, or what to look at."""
+    """Return whether packets go through the tunnel now, or what to look at.
+
+    Args:
+        vpn: the tunnel.
+        verdicts: its other conditions.
+        gateway_pod: its gateway's pod.
+        refusal: what the API server said when it took no such pod.
+    """
     accepted = verdicts[PiaVpnCondition.ACCEPTED]
     if not accepted.holds:
         return accepted
-    if gateway_pod is not None and _is_ready(gateway_pod):
+    if gateway_pod is not None and is_ready(gateway_pod):
         for kind in (PiaVpnCondition.GATEWAY_ATTACHED, PiaVpnCondition.TUNNEL_UP):
             verdict = _reported(vpn, verdicts, kind)
             if not verdict.holds:
@@ -35,7 +43,10 @@ def of_vpn(
         if verdicts[kind].status is Status.FALSE:
             return verdicts[kind]
     if gateway_pod is None or not _is_running(gateway_pod):
-        message = f"the gateway's pod {_trouble(gateway_pod)}"
+        missing = gateway_pod is None and refusal
+        message = (
+            f"the gateway's pod {f'is refused: {refusal}' if missing else _trouble(gateway_pod)}"
+        )
         return model.Verdict(Status.FALSE, Reason.GATEWAY_NOT_RUNNING, message)
     return _first_missing(vpn, verdicts)
 
@@ -103,7 +114,7 @@ def of_service(
     confined = told[ServiceCondition.CONFINED]
     if confined.reason == Reason.NODE_AGENT_SILENT:
         return confined
-    if pod is None or not _is_ready(pod):
+    if pod is None or not is_ready(pod):
         trouble = _trouble(pod)
         if trouble == _STARTING and warning:
             trouble = f"waits: {warning}"
@@ -126,6 +137,34 @@ def wrong_node(gateway_pod: model.Object | None) -> model.Verdict:
     node = _node(gateway_pod) if gateway_pod is not None else None
     message = f"the gateway runs on node {node} now: the app's pod is replaced by one there"
     return model.Verdict(Status.FALSE, Reason.WRONG_NODE, message)
+
+
+def lost(
+    pod: model.Object | None, lost_nodes: Mapping[str, model.LostNode]
+) -> model.Verdict | None:
+    """Return the verdict over a pod whose node is not heard of; None over any other.
+
+    Unknown, since it may well run there: that is why there is no second one.
+    """
+    node = mirror.node_of(pod)
+    if node is None or node not in lost_nodes:
+        return None
+    found = lost_nodes[node]
+    if found.deleted:
+        message = (
+            f"node {node} was deleted: Kubernetes ends its pods within about a minute, and gateway "
+            "and apps come up on another node"
+        )
+    else:
+        since = f" since {codec.format_time(found.since)}" if found.since is not None else ""
+        message = (
+            f"node {node} was not heard of{since}: its pods may run, and no second ones are made "
+            "with their addresses. Where the node does not come back, switch it off and run: "
+            f"kubectl delete node {node} (or taint it "
+            "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute); gateway and apps then come "
+            "up on another node"
+        )
+    return model.Verdict(Status.UNKNOWN, Reason.NODE_LOST, message)
 
 
 def suspended(pod: model.Object | None) -> model.Verdict:
@@ -167,7 +206,8 @@ def _is_running(pod: model.Object) -> bool:
     return not deleting and (pod.get("status") or {}).get("phase") == "Running"
 
 
-def _is_ready(pod: model.Object) -> bool:
+def is_ready(pod: model.Object) -> bool:
+    """Tell whether its kubelet says that it runs and takes traffic."""
     found = (pod.get("status") or {}).get("conditions") or []
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in found)
     return ready and _is_running(pod)

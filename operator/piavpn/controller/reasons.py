@@ -65,3 +65,4 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     NOT_CONFINED = "NotConfined"
     WRONG_NODE = "WrongNode"
+    NODE_LOST = "NodeLost"  # of both kinds

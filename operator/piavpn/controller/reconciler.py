@@ -114,7 +114,11 @@ class Reconciler:
 
     def _pass(self, name: str) -> float | None:
         seen = self._observer.observe(name)
-        seen = dataclasses.replace(seen, refusals={**seen.refusals, **self._applier.refusals})
+        seen = dataclasses.replace(
+            seen,
+            refusals={**seen.refusals, **self._applier.refusals},
+            gateway_refusal=self._applier.gateway_refusal(name) or seen.gateway_refusal,
+        )
         decision = decide.decide(seen)
         self.standings.keep(name, standings.of(seen, decision))
         if seen.vpn is not None and not seen.vpn.deleting:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from piavpn import kube
+from piavpn.api import names
 from piavpn.controller import model
 
 _REFUSED = "FailedCreate"
@@ -27,6 +28,21 @@ def of_missing_pods(
     """
     said = {key: last_refusal(_about(cluster, key, uid)) for key, uid in stateful_sets.items()}
     return {key: message for key, message in said.items() if message}
+
+
+def of_missing_gateway(
+    cluster: kube.Cluster, vpn: str, namespace: str, pod: model.Object | None
+) -> str:
+    """Return what was said last of the gateway's pod where there is none; else nothing.
+
+    Raises:
+        kube.KubeError: the API server did not answer.
+    """
+    name = names.gateway_name(vpn)
+    made = cluster.get(kube.STATEFUL_SETS, name, namespace) if pod is None else None
+    if made is None:
+        return ""
+    return last_refusal(_about(cluster, (namespace, name), made["metadata"]["uid"]))
 
 
 def of_waiting_pods(
