@@ -13,7 +13,11 @@ from piavpn.api import promise, types
 from piavpn.controller import build_service
 
 RAW = "securityContext.capabilities.drop lacks NET_RAW: a raw socket walks past any lock"
-NO_GATE = "spec.initContainers does not begin with piavpn-gate as the operator makes it"
+NO_GATE = "spec.initContainers lacks piavpn-gate as the operator makes it"
+BEFORE_GATE = (
+    "spec.initContainers begins with restore-wait, "
+    "and not with piavpn-gate as the operator makes it"
+)
 OTHER_GATE = "spec.initContainers[0] is not piavpn-gate as the operator makes it"
 
 
@@ -66,7 +70,7 @@ def test_what_opens_no_way_out_is_allowed(allowed: dict[str, Any]) -> None:
         ({"hostIPC": True}, "spec.hostIPC shares what is the node's own"),
         ({"initContainers": []}, NO_GATE),
         ({"initContainers": None}, NO_GATE),
-        ({"initContainers": [container("first"), GATE]}, NO_GATE),
+        ({"initContainers": [container("restore-wait"), GATE]}, BEFORE_GATE),
         ({"initContainers": [GATE | {"restartPolicy": "Always"}]}, OTHER_GATE),
         ({"initContainers": [GATE | {"command": ["true"]}]}, OTHER_GATE),
         ({"initContainers": [GATE | {"args": ["operator"]}]}, OTHER_GATE),

@@ -101,8 +101,11 @@ def opens_the_node(path: str) -> bool:
 
 def _gate_breaches(init_containers: list[Spec]) -> Iterator[str]:
     first = init_containers[0] if init_containers else {}
-    if first.get("name") != names.GATE_CONTAINER:
-        yield f"spec.initContainers does not begin with {_GATE}"
+    if not first:
+        yield f"spec.initContainers lacks {_GATE}"
+    elif first.get("name") != names.GATE_CONTAINER:
+        # Restore tools, meshes and other webhooks put theirs there: say whose it is.
+        yield f"spec.initContainers begins with {first.get('name')}, and not with {_GATE}"
     elif first.get("command") or first.get("args") != ["gate"] or first.get("restartPolicy"):
         # One with a restart policy of its own is a sidecar: nothing waits for its end.
         yield f"spec.initContainers[0] is not {_GATE}"

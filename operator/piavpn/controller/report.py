@@ -29,6 +29,8 @@ class Reporter:
     def __init__(self, cluster: kube.Cluster) -> None:
         self._cluster = cluster
         self._noticed: dict[str, tuple[model.Notice, ...]] = {}  # by UID: what was told last
+        self._written: set[str] = set()
+        """UIDs of what was written once: fields that an older version owned are dropped by that."""
 
     def report(self, seen: model.Observed, decision: model.Decision) -> None:
         """Write what changed.
@@ -61,7 +63,7 @@ class Reporter:
             "nodeName": before.node_name,
         }
         regarding = _reference(kube.PIA_VPNS, vpn.name, None, vpn.uid)
-        if head != old or _differ(before.conditions, wanted):
+        if vpn.uid not in self._written or head != old or _differ(before.conditions, wanted):
             self._write(kube.PIA_VPNS, regarding, head, before.conditions, wanted, seen.now)
         for notice in decision.notices:
             if notice not in self._noticed.get(vpn.uid, ()):
@@ -97,7 +99,7 @@ class Reporter:
         }
         kind = kube.VPN_SERVICE_CONTAINERS
         regarding = _reference(kind, service.name, service.namespace, service.uid)
-        if head != old or _differ(before.conditions, wanted):
+        if service.uid not in self._written or head != old or _differ(before.conditions, wanted):
             self._write(kind, regarding, head, before.conditions, wanted, now)
 
     def _write(  # noqa: PLR0913, PLR0917 - a status has these parts
@@ -116,6 +118,7 @@ class Reporter:
         body = {"metadata": metadata, "status": status}
         if self._cluster.apply_status(kind, body, manager=names.MANAGER_OPERATOR) is None:
             return
+        self._written.add(regarding["metadata"]["uid"])
         for condition in _transitions(before, wanted):
             self._tell(regarding, condition)
 
