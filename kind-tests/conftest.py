@@ -23,12 +23,14 @@ _ARTIFACTS = pathlib.Path(os.environ.get("ARTIFACTS", _FOLDER.parent / "artifact
 def pytest_configure(config: pytest.Config) -> None:
     """Describe the marker, and refuse to run without what `run` prepares."""
     config.addinivalue_line("markers", "owns_nodes: reaches into the nodes of the cluster")
+    config.addinivalue_line("markers", "disruptive: ends pods of other tests; made last")
     if "PIAVPN_IMAGE" not in os.environ:
         raise pytest.UsageError("run these tests by kind-tests/run (or make kind)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip on a cluster that is not ours what would need its nodes."""
+    """Skip on a cluster that is not ours what would need its nodes; put last what ends pods."""
+    items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
     if "PIAVPN_KUBECONFIG" not in os.environ:
         return
     reason = "PIAVPN_KUBECONFIG is set: this test needs nodes and networks of its own"

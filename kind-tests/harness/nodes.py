@@ -74,6 +74,13 @@ def kill(node: str, uid: str, command: str, *, signal: str = "KILL") -> None:
     run(node, "bash", "-c", script, "bash", command)
 
 
+def runs(node: str, uid: str) -> bool:
+    """Tell whether a process of the pod is on the node, whatever the API has."""
+    pattern = f"pod{uid}|pod{uid.replace('-', '_')}"
+    script = f"grep -lE '{pattern}' /proc/[0-9]*/cgroup 2>/dev/null || true"
+    return bool(run(node, "sh", "-c", script).strip())
+
+
 def restart(node: str) -> None:
     """Restart a node, without a moment for its pods to end well."""
     _docker("restart", "--time", "0", node)
