@@ -64,7 +64,15 @@ def written_reasons() -> set[str]:
         set(reasons.Reason)
         | {problem.reason for problem in problems}
         | literals - set(conditions.Status)
+        | set(reasons_of_new_objects())
     )
+
+
+def reasons_of_new_objects() -> Iterator[str]:
+    """Yield the reasons that objects have before the operator has seen them."""
+    for plural in crd_schema.PLURALS:
+        status = crd_schema.schema(plural)["properties"]["status"]
+        yield from (condition["reason"] for condition in status["default"]["conditions"])
 
 
 @pytest.mark.parametrize(
