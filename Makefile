@@ -28,6 +28,10 @@ check: .venv/ready ## The quick part: lint, types and unit tests; no cluster, no
 component: .venv/ready ## The parts in real network namespaces; needs root.
 	tools/component-tests
 
+.PHONY: packaging
+packaging: .venv/ready ## What users install: chart, release workflow, health in GitOps tools.
+	tools/packaging-tests
+
 .PHONY: kind
 kind: .venv/ready ## The promises, on a real cluster.
 	kind-tests/run

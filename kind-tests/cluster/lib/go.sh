@@ -25,6 +25,19 @@ build_programs() { # FOLDER OUT LDFLAGS PACKAGE...
   printf '%s' "$inputs" >"$out/.inputs"
 }
 
+# Builds a program that goes by its package's name into what is looked for last.
+build_tool() { # FOLDER PACKAGE
+  local name
+  name=$(basename "$2")
+  build_programs "$1" "$STATE/programs/$name" "" "$2"
+  mkdir -p "$STATE/bin"
+  ln -sf "../programs/$name/$name" "$STATE/bin/$name"
+}
+
+require_kubectl() {
+  command -v kubectl >/dev/null || build_tool "$CLUSTER_FOLDER/kubernetes" k8s.io/kubernetes/cmd/kubectl
+}
+
 # The version that FOLDER/go.mod requires of MODULE, with its "v".
 required_version() { # FOLDER MODULE
   awk -v module="$2" '$1 == module || $2 == module {

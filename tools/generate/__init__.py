@@ -1,0 +1,1 @@
+"""What is rendered from the manifests and CRDs, and from nothing else."""
