@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -12,32 +13,89 @@ import pytest
 from fakepia import client
 from harness import kubectl, manifests, probes, waiting
 
-EXAMPLES = pathlib.Path(__file__).parents[1] / "manifests/examples"
+FOLDER = pathlib.Path(__file__).parent
+EXAMPLES = FOLDER.parent / "manifests/examples"
+BUSYBOX = "docker.io/library/busybox:1.37"
 
 
-@pytest.fixture(params=sorted(folder.name for folder in EXAMPLES.iterdir()))
-def example(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Apply an example with nothing but `spec.endpoints` added, and delete it."""
-    secret = manifests.credentials("pia-credentials")
-    patch = [{"op": "add", "path": "/spec/endpoints", "value": manifests.endpoints()}]
-    (tmp_path / "kustomization.yaml").write_text(
-        json.dumps(
-            {
-                "resources": [os.path.relpath(EXAMPLES / request.param, tmp_path.resolve())],
-                "patches": [{"target": {"kind": "PiaVpn"}, "patch": json.dumps(patch)}],
-            }
-        )
-    )
-    kubectl.apply(secret)
-    kubectl.run("apply", "-k", str(tmp_path))
-    yield tmp_path
-    kubectl.run("delete", "-k", str(tmp_path), "--timeout=120s", timeout=150)
-    kubectl.delete(secret)
+LOGIN = "correct horse"
+
+
+@pytest.fixture(params=sorted(folder.name for folder in EXAMPLES.iterdir()), scope="module")
+def example(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[pathlib.Path]:
+    """Apply an example with nothing but `spec.endpoints` and stand-in images added; delete it."""
+    folder = tmp_path_factory.mktemp(request.param)
+    source = EXAMPLES / request.param
+    before = [manifests.credentials("pia-credentials"), *BEFORE.get(request.param, [])]
+    write(folder, source, [])
+    patches = [patch_for(body) for body in rendered(folder)]
+    write(folder, source, [patch for patch in patches if patch is not None])
+    if request.param in BEFORE:
+        subprocess.run([FOLDER / "clients/load"], check=True, timeout=600)
+    kubectl.apply(*before)
+    kubectl.run("apply", "-k", str(folder))
+    yield folder
+    kubectl.run("delete", "-k", str(folder), "--timeout=120s", timeout=150)
+    kubectl.delete(*before)
+
+
+BEFORE: dict[str, list[kubectl.Object]] = {
+    "media-stack": [
+        manifests.namespace("media-stack"),
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "qbittorrent", "namespace": "media-stack"},
+            "stringData": {"username": "admin", "password": LOGIN},
+        },
+    ]
+}
+"""What an example's head says is to be made before it."""
+
+
+def write(folder: pathlib.Path, source: pathlib.Path, patches: list[kubectl.Object]) -> None:
+    resources = [os.path.relpath(source, folder.resolve())]
+    kustomization = json.dumps({"resources": resources, "patches": patches})
+    (folder / "kustomization.yaml").write_text(kustomization)
+
+
+def rendered(folder: pathlib.Path) -> list[kubectl.Object]:
+    text = kubectl.run("create", "-k", str(folder), "--dry-run=client", "-o", "json")
+    return [json.loads(document) for document in _documents(text)]
+
+
+def patch_for(body: kubectl.Object) -> kubectl.Object | None:
+    """Return what makes an object work beside the stand-in PIA, where no registry is reached."""
+    changed: dict[str, object]
+    if body["kind"] == "PiaVpn":
+        changed = {"/spec/endpoints": manifests.endpoints()}
+    elif body["kind"] == "VpnServiceContainer" and body["spec"]["image"] != BUSYBOX:
+        stand_in = stand_in_for(body["metadata"]["name"], body["spec"]["ports"][0]["port"])
+        changed = {f"/spec/{field}": value for field, value in stand_in.items()}
+    elif body["kind"] == "Deployment":
+        container = "/spec/template/spec/containers/0"
+        port = body["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"]
+        stand_in = stand_in_for(body["metadata"]["name"], port)
+        changed = {f"{container}/{field}": value for field, value in stand_in.items()}
+    else:
+        return None
+    operations = [{"op": "add", "path": path, "value": value} for path, value in changed.items()]
+    target = {"kind": body["kind"], "name": body["metadata"]["name"]}
+    return {"target": target, "patch": json.dumps(operations)}
+
+
+def stand_in_for(name: str, port: int) -> dict[str, object]:
+    """Return image and command in place of an app's own: Debian's qBittorrent, or a web server."""
+    if name == "qbittorrent":
+        return {"image": "piavpn-clients:dev", "command": ["start", name, LOGIN]}
+    serve = f"trap 'exit 0' TERM; echo {name} >/tmp/index.html; httpd -f -p {port} -h /tmp & wait"
+    return {"image": BUSYBOX, "command": ["sh", "-c", serve]}
 
 
 def test_an_example_gets_ready_and_its_apps_leave_by_the_tunnel(example: pathlib.Path) -> None:
-    rendered = kubectl.run("create", "-k", str(example), "--dry-run=client", "-o", "json")
-    objects = [json.loads(text) for text in _documents(rendered)]
+    objects = rendered(example)
     (vpn,) = (o["metadata"]["name"] for o in objects if o["kind"] == "PiaVpn")
     apps = [o["metadata"] for o in objects if o["kind"] == "VpnServiceContainer"]
 
@@ -47,11 +105,20 @@ def test_an_example_gets_ready_and_its_apps_leave_by_the_tunnel(example: pathlib
 
     status = (kubectl.get("piavpn", vpn) or {})["status"]
     for app in apps:
-        seen = kubectl.execute(
-            f"{app['name']}-0", app["namespace"], "app",
-            "timeout", "10", "wget", "-qO-", f"http://{probes.WHO_AM_I}/",
-        )  # fmt: skip
-        assert seen.strip() == status["session"]["serverAddress"]
+        assert seen_of(app["name"], app["namespace"]) == status["session"]["serverAddress"]
+
+
+def seen_of(app: str, namespace: str) -> str:
+    """Return the address that the Internet sees of an app."""
+    page = f"http://{probes.WHO_AM_I}/"
+    command = ["timeout", "10", "wget", "-qO-", page]
+    if app == "qbittorrent":
+        command = [
+            "python3",
+            "-c",
+            f"import urllib.request as r; print(r.urlopen('{page}').read().decode())",
+        ]
+    return kubectl.execute(f"{app}-0", namespace, "app", *command).strip()
 
 
 @pytest.mark.parametrize("example", ["forwarded-port"], indirect=True)
@@ -78,6 +145,33 @@ def test_the_two_apps_talk_to_each_other_by_their_services() -> None:
         )
 
     assert waiting.eventually(heard, "the indexer heard of the downloader") == "nothing queued\n"
+
+
+@pytest.mark.parametrize("example", ["media-stack"], indirect=True)
+@pytest.mark.usefixtures("example")
+def test_the_media_stack_works_together() -> None:
+    vpn, room = "media", "media-stack"
+
+    def ran(workload: str, *command: str) -> str:
+        return kubectl.execute(workload, room, "app", *command).strip()
+
+    kubectl.wait_for("vpnapp", "qbittorrent", "PortPropagated", room)
+    for deployment in ("prowlarr", "jellyfin"):
+        kubectl.run("rollout", "status", f"deployment/{deployment}", "-n", room, "--timeout=90s")
+
+    # Sonarr drives the download client, and what it files away is on Jellyfin's shelf.
+    assert "<title>qBittorrent" in ran("sonarr-0", "wget", "-qO-", "http://qbittorrent:8080/")
+    assert ran("deploy/prowlarr", "wget", "-qO-", "http://sonarr:8989/") == "sonarr"
+    ran("sonarr-0", "sh", "-c", "echo an episode > /media/episode")
+    assert ran("deploy/jellyfin", "cat", "/media/episode") == "an episode"
+
+    # Prowlarr goes by the tunnel where it asks the proxy, and there alone.
+    tunnel = (kubectl.get("piavpn", vpn) or {})["status"]["session"]["serverAddress"]
+    ask = ("timeout", "10", "wget", "-qO-", f"http://{probes.WHO_AM_I}/")
+    proxy = f"http_proxy=http://piavpn-proxy-{vpn}.{manifests.SYSTEM}:8888"
+    assert ran("deploy/prowlarr", "env", proxy, *ask) == tunnel
+    assert ran("deploy/prowlarr", *ask) != tunnel
+    assert ran("deploy/jellyfin", *ask) != tunnel
 
 
 def _documents(rendered: str) -> Iterator[str]:

@@ -38,7 +38,13 @@ def services(example: Path) -> list[types.VpnServiceContainer]:
 
 def test_there_are_examples_of_one_app_of_two_of_a_forwarded_port_and_of_all_an_app_needs() -> None:
     counted = {example.name: len(services(example)) for example in EXAMPLES}
-    assert counted == {"forwarded-port": 1, "single-app": 1, "two-apps": 2, "whole-app": 1}
+    assert counted == {
+        "forwarded-port": 1,
+        "media-stack": 3,
+        "single-app": 1,
+        "two-apps": 2,
+        "whole-app": 1,
+    }
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
