@@ -45,6 +45,10 @@ test-live: .venv/ready ## Opt-in: PIA itself, with PIA_USERNAME and PIA_PASSWORD
 bench: .venv/ready ## Measure starts, outages, logins, throughput and memory on the kind cluster.
 	kind-tests/bench/run
 
+.PHONY: reference
+reference: .venv/ready ## Write docs/reference.md anew, from the CRDs.
+	PYTHONPATH=tools $(PYTHON) -m generate.reference
+
 .PHONY: format
 format: .venv/ready ## Format the Python sources.
 	$(PYTHON) -m ruff check --fix-only .
