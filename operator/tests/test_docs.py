@@ -1,0 +1,71 @@
+"""What README.md and docs/ point at is there: tests, files and headings."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import crd_schema
+import pytest
+
+ROOT = crd_schema.ROOT
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ELSEWHERE = ("http://", "https://")
+
+
+def named_tests(text: str) -> set[tuple[str, str]]:
+    return set(re.findall(r"`([\w/-]+\.py)::(test_\w+)`", text))
+
+
+def has_test(file: str, test: str) -> bool:
+    if not (ROOT / file).exists():
+        return False
+    functions = ast.parse((ROOT / file).read_text()).body
+    return any(isinstance(item, ast.FunctionDef) and item.name == test for item in functions)
+
+
+def headings(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def links(page: Path) -> list[str]:
+    targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+    return [target for target in targets if not target.startswith(ELSEWHERE)]
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    name, _, anchor = target.partition("#")
+    file = (page.parent / name) if name else page
+    return file.exists() and (not anchor or anchor in headings(file))
+
+
+def test_each_claim_of_the_security_model_names_tests_that_there_are() -> None:
+    text = (ROOT / "docs/security.md").read_text()
+    tables = [
+        part.partition("\n\n")[0] for part in text.split("\n| claim | held by |\n|---|---|\n")[1:]
+    ]
+    claims = [line for table in tables for line in table.strip().splitlines()]
+    assert len(claims) > 20
+    assert [line for line in claims if not named_tests(line)] == []
+    assert [f"{file}::{test}" for file, test in named_tests(text) if not has_test(file, test)] == []
+
+
+def test_the_check_sees_a_test_that_is_not_there() -> None:
+    assert not has_test("operator/tests/test_docs.py", "test_of_nothing")
+    assert not has_test("operator/tests/test_nothing.py", "test_of_nothing")
+    assert has_test("operator/tests/test_docs.py", "test_the_check_sees_a_test_that_is_not_there")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    assert [target for target in links(page) if not leads_somewhere(page, target)] == []
+
+
+def test_the_check_sees_a_link_that_leads_nowhere() -> None:
+    page = ROOT / "README.md"
+    assert leads_somewhere(page, "#security")
+    assert not leads_somewhere(page, "#insecurity")
+    assert not leads_somewhere(page, "docs/nothing.md")
