@@ -38,6 +38,9 @@ ANNOTATION_RENEW_REQUESTED_AT = f"{GROUP}/renew-requested-at"
 LABEL_NODE_AGENT = f"{GROUP}/node-agent"
 """On the Leases of node agents, with an empty value."""
 
+ANNOTATION_NODE_FACTS = f"{GROUP}/node-facts"
+"""On those Leases: what the agent knows of its node, as JSON."""
+
 GATE_CONTAINER = "piavpn-gate"
 """Name of the init container that holds an app back until its confinement is proven."""
 

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from piavpn import kube
-from piavpn.api import names
+from piavpn.api import names, node_facts
+from piavpn.api.node_facts import NodeFacts
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Heartbeat:
         *,
         node_uid: Callable[[], str | None],
         passes: Callable[[], int],
+        facts: Callable[[], NodeFacts | None],
     ) -> None:
         """Take what tells whether there is something to attest.
 
@@ -51,11 +53,13 @@ class Heartbeat:
             holder: whose Lease it is.
             node_uid: returns the UID of the Node, with which the Lease is to go.
             passes: returns how many passes are complete and reported; 0 while one is not.
+            facts: returns what is known of the node; None where nothing is.
         """
         self._cluster = cluster
         self._holder = holder
         self._node_uid = node_uid
         self._passes = passes
+        self._facts = facts
         self._attested = 0
         self._due = 0.0
 
@@ -79,20 +83,24 @@ class Heartbeat:
         passes, uid = self._passes(), self._node_uid()
         if passes in {0, self._attested} or uid is None:
             return False
-        body = lease(self._holder, uid, datetime.now(UTC))
+        body = lease(self._holder, uid, datetime.now(UTC), self._facts())
         self._cluster.apply(kube.LEASES, body, manager=names.MANAGER_NODE_AGENT)
         self._attested = passes
         return True
 
 
-def lease(holder: Holder, node_uid: str, now: datetime) -> kube.Object:
-    """Return the Lease as renewed `now`; it goes with its Node."""
+def lease(
+    holder: Holder, node_uid: str, now: datetime, facts: NodeFacts | None = None
+) -> kube.Object:
+    """Return the Lease as renewed `now`, with these facts of its Node; it goes with that."""
+    told = {names.ANNOTATION_NODE_FACTS: node_facts.to_annotation(facts)} if facts else {}
     node = {"apiVersion": "v1", "kind": "Node", "name": holder.node, "uid": node_uid}
     return {
         "metadata": {
             "name": names.lease_name(holder.node),
             "namespace": holder.namespace,
             "labels": {names.LABEL_NODE_AGENT: ""},
+            "annotations": told,
             "ownerReferences": [node],
         },
         "spec": {

@@ -17,6 +17,7 @@ from piavpn.node import lease, sandbox
 from piavpn.node.alarms import Alarms
 from piavpn.node.attach import Attacher
 from piavpn.node.canonical import Canonical
+from piavpn.node.facts import Facts
 from piavpn.node.host import Host
 from piavpn.node.leaktests import LeakTests
 from piavpn.node.links import Links
@@ -122,6 +123,7 @@ def _serve(settings: Settings, cluster: kube.Cluster, stop: threading.Event) -> 
         lease.Holder(settings.node, settings.pod, settings.namespace),
         node_uid=lambda: view.node_uid(settings.node),
         passes=lambda: loop.passes if reporter.settled else 0,
+        facts=Facts(pods.members, leak_tests).read,
     )
     server = health.serve(
         "127.0.0.1",
