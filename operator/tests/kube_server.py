@@ -59,6 +59,8 @@ class Api(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.allowed = allowed
         self.fault: Callable[[Call], RefusalError | None] = lambda _call: None
+        self.review: Callable[[Object], bool] = lambda _spec: True
+        self.version = "v1.36.3"
         self.calls: list[Call] = []
         self.changes: list[Call] = []
         self._objects: dict[tuple[str, str, str | None, str], Object] = {}
@@ -103,6 +105,11 @@ class Api(http.server.ThreadingHTTPServer):
         with self._lock:
             self.calls.append(call)
             self._check(call)
+            if call.resource == "version":
+                return {"gitVersion": self.version}
+            if call.resource.endswith("accessreviews"):
+                assert body is not None
+                return body | {"status": {"allowed": self.review(body["spec"])}}
             key = (call.group, call.resource.removesuffix("/status"), call.namespace, call.name)
             match call.verb:
                 case "list":
@@ -215,6 +222,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def _call(method: str, target: str, content: str) -> Call:
     path, _, query = target.partition("?")
     parts = path.strip("/").split("/")
+    if parts == ["version"]:
+        parts = ["api", "v1", *parts]
     group = "" if parts[0] == "api" else parts[1]
     parts = parts[2 if parts[0] == "api" else 3 :]
     namespace = None

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from piavpn import kube
-from piavpn.cli import cluster, errors, regions
+from piavpn.cli import cluster, doctor, errors, regions
 from piavpn.cli.output import Output
 
-COMMANDS = (regions,)
+COMMANDS = (regions, doctor)
 """The modules of the commands; each has `add_to`."""
 
 

@@ -128,6 +128,16 @@ class Cluster:
             body["preconditions"] = {"uid": uid}
         self._unless_absent("DELETE", kind.path(namespace, name), None, body)
 
+    def ask(self, kind: Kind, spec: Object) -> Object:
+        """Return the `status` of a review: a question that is posted and not kept."""
+        body = _typed(kind, {"spec": spec})
+        status: Object = self._request("POST", kind.path(), None, body).get("status") or {}
+        return status
+
+    def version(self) -> str:
+        """Return the API server's own version: `v1.36.3`."""
+        return str(self._request("GET", "/version").get("gitVersion", ""))
+
     def create_event(
         self,
         regarding: Mapping[str, Any],
