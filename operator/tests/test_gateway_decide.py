@@ -15,6 +15,7 @@ from piavpn.gateway.decide import (
     Adopt,
     Await,
     GiveUp,
+    Lose,
     Register,
     Release,
     Surroundings,
@@ -26,7 +27,7 @@ from piavpn.gateway.inquiry import Inquiry
 from piavpn.gateway.kept import Kept
 from piavpn.gateway.memory import Failure, Memory, Rejection
 from piavpn.gateway.moves import Move, Purpose, Returning
-from piavpn.gateway.roles import Candidate, Current, Draining
+from piavpn.gateway.roles import Candidate, Current, Draining, Lost
 from piavpn.gateway.setbacks import Setback
 from piavpn.gateway.slots import SLOTS
 from piavpn.gateway.vitals import Vitals
@@ -52,6 +53,7 @@ DRAINING = Draining(SESSION, since=NOW - 60, until=NOW + 3540)
 SWISS_FIRST = dataclasses.replace(CONFIG, locations=("swiss", "de-frankfurt"))
 RENEWING = dataclasses.replace(CONFIG, renewal=Renewal(SESSION.public_key, TIME))
 TO_RENEW = Move(Purpose.RENEWAL, (B, C))
+LOST = Lost(CURRENT, Returning())
 LEFT = Kept(current=NEXT_SESSION, draining=SESSION, drain_until=NOW + 60)
 
 
@@ -212,15 +214,16 @@ STEPS: dict[str, tuple[Surroundings, Memory, decide.Step]] = {
         Memory(current=Current(SESSION, vitals=Vitals(10, misses=4))),
         Watch(Current(SESSION, vitals=Vitals(10, misses=4))),
     ),
-    "a dead tunnel is given up": (
+    "a session whose server is silent is lost": (
         COMPLETE,
         Memory(current=Current(SESSION, vitals=Vitals(10, misses=5))),
-        GiveUp(
+        Lose(
             SESSION,
             Failure(
                 "ServerSilent",
                 "zurich401 (swiss) answered none of 5 pings through the tunnel and sent nothing "
-                "else; the gateway registers anew.",
+                "else; the gateway looks for another server, and keeps this session until it has "
+                "one.",
             ),
         ),
     ),
@@ -241,20 +244,39 @@ STEPS: dict[str, tuple[Surroundings, Memory, decide.Step]] = {
         Memory(current=CURRENT),
         GiveUp(SESSION, Failure("LinkGone", "The link piaw0 is gone.")),
     ),
-    "a dead tunnel is given up while the next session is made": (
+    "a session whose server is silent is lost while the next one is made": (
         COMPLETE,
         Memory(
             current=Current(SESSION, vitals=Vitals(10, misses=5)),
             candidate=at(B, 1, Purpose.RENEWAL),
         ),
-        GiveUp(
+        Lose(
             SESSION,
             Failure(
                 "ServerSilent",
                 "zurich401 (swiss) answered none of 5 pings through the tunnel and sent nothing "
-                "else; the gateway registers anew.",
+                "else; the gateway looks for another server, and keeps this session until it has "
+                "one.",
             ),
         ),
+    ),
+    "while a session is lost another one is made on the other slot": (
+        COMPLETE,
+        Memory(lost=LOST),
+        Register(at(A, 1), CONFIG, "token"),
+    ),
+    "while a session is lost the one that drains is taken back": (
+        COMPLETE,
+        Memory(
+            lost=Lost(Current(NEXT_SESSION), Returning()),
+            draining=DRAINING,
+        ),
+        TakeBack(SESSION),
+    ),
+    "a lost session whose link is gone is released": (
+        around(missing=("piaw0",)),
+        Memory(lost=LOST),
+        Release(SESSION, "its link is gone"),
     ),
     "and then that session is awaited": (
         COMPLETE,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from gateway_objects import CONFIG, FALLBACK_SESSION, NEXT_SESSION, SESSION, A, B, C
 
-from piavpn.gateway import decide, events, setbacks
+from piavpn.gateway import asked, decide, events, setbacks
 from piavpn.gateway.decide import Register, Surroundings
 from piavpn.gateway.events import Event
 from piavpn.gateway.inquiry import OUTSIDE, Inquiry
@@ -201,34 +201,34 @@ def test_where_no_server_forwards_anything_each_is_kept_longer_than_the_last() -
     for _ in range(7):
         memory = dataclasses.replace(memory, current=Current(SESSION))
         while not isinstance(decide.next_step(AROUND, memory, NOW), decide.GiveUp):
-            memory = memory.asked_outside(SESSION, answered=False, now=NOW)
+            memory = asked.outside(memory, SESSION, answered=False, now=NOW)
         assert memory.current is not None
         misses.append(memory.current.outside.misses)
         memory = memory.ended(cut_off, NOW, dice())
     assert misses == [3, 6, 12, 24, 48, 96, 96]
     memory = dataclasses.replace(memory, current=Current(SESSION))
-    assert memory.asked_outside(SESSION, answered=True, now=NOW).cut_off == 0
+    assert asked.outside(memory, SESSION, answered=True, now=NOW).cut_off == 0
 
 
 def test_an_answer_to_an_earlier_sessions_question_says_nothing_of_this_one() -> None:
     memory = Memory(current=Current(NEXT_SESSION))
-    assert memory.asked_outside(SESSION, answered=False, now=NOW) == memory
-    assert memory.asked_exit(SESSION, SEEN, NOW) == memory
+    assert asked.outside(memory, SESSION, answered=False, now=NOW) == memory
+    assert asked.exit_address(memory, SESSION, SEEN, NOW) == memory
 
 
 def test_where_pia_does_not_tell_the_exit_address_the_servers_is_what_is_known() -> None:
     memory = Memory(current=Current(SESSION), exit_address=SEEN)
     found = []
     for _ in range(3):
-        memory = memory.asked_exit(SESSION, None, NOW)
+        memory = asked.exit_address(memory, SESSION, None, NOW)
         found.append(str(memory.exit_address))
     assert found == ["198.18.99.1", "198.18.99.1", "198.18.11.1"]
 
 
 def test_an_exit_address_that_pia_told_stands_though_it_cannot_be_asked_later() -> None:
-    memory = Memory(current=Current(SESSION)).asked_exit(SESSION, SEEN, NOW)
+    memory = asked.exit_address(Memory(current=Current(SESSION)), SESSION, SEEN, NOW)
     for _ in range(5):
-        memory = memory.asked_exit(SESSION, None, NOW)
+        memory = asked.exit_address(memory, SESSION, None, NOW)
     assert memory.exit_address == SEEN
 
 

@@ -82,6 +82,14 @@ class GiveUp:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Lose:
+    """The current session's server is silent: another session is wanted, and this one kept."""
+
+    session: Session
+    why: Failure
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class TakeBack:
     """Use the draining session again, if it answers: the one that followed it is dead."""
 
@@ -90,22 +98,25 @@ class TakeBack:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Release:
-    """Nothing needs the draining session any more."""
+    """Nothing needs the draining session, or the lost one, any more."""
 
     session: Session
     why: str
 
 
-Step = Wait | Adopt | Register | Await | Watch | GiveUp | TakeBack | Release
+Step = Wait | Adopt | Register | Await | Watch | GiveUp | Lose | TakeBack | Release
 
 
 def next_step(around: Surroundings, memory: Memory, now: float) -> Step:
     """Return what to do at `now`, in seconds of the monotonic clock."""
     current, draining = memory.current, memory.draining
     if current is not None and (why := _end(around, memory, current)):
-        return GiveUp(current.session, why)
+        silent = why.reason == Reason.SERVER_SILENT
+        return Lose(current.session, why) if silent else GiveUp(current.session, why)
     if draining is not None and (reason := _end_of_drain(around, draining, now)):
         return Release(draining.session, reason)
+    if memory.lost is not None and memory.lost.session.link in around.missing:
+        return Release(memory.lost.session, "its link is gone")
     if current is not None:
         return _watch_or_move(around, memory, current, now)
     if draining is not None:
@@ -122,7 +133,7 @@ def _end(around: Surroundings, memory: Memory, current: Current) -> Failure | No
         return Failure(
             Reason.SERVER_SILENT,
             f"{session.place} answered none of {MISSES} pings through the tunnel and sent nothing "
-            "else; the gateway registers anew.",
+            "else; the gateway looks for another server, and keeps this session until it has one.",
         )
     if current.outside.misses >= outside_misses(memory.cut_off):
         return Failure(

@@ -12,13 +12,16 @@ from typing import Protocol
 from piavpn import logs
 from piavpn.api.gateway_config import GatewayConfig
 from piavpn.gateway import (
+    asked,
     attempt,
     decide,
     events,
     inputs,
     kept,
     outside,
+    probe,
     resolver,
+    silence,
     status,
     tally,
     tunnel,
@@ -35,6 +38,8 @@ log = logging.getLogger(__name__)
 STUCK_SECONDS = 60.0
 """No turn lasts that long unless something hangs."""
 _WAIT_SECONDS = 0.2
+_LAST_PING_SECONDS = 0.5
+"""What a lost session costs the one that takes its place."""
 
 
 class Audience(Protocol):
@@ -75,6 +80,7 @@ class Gateway:
         self._ways = tunnel.Ways()
         self._attempt: Errand[Made] = Errand("attempt")
         self._outside: Errand[tuple[Session, bool]] = Errand("outside")
+        self._silence: Errand[tuple[Session, bool]] = Errand("silence")
         self._exit: Errand[tuple[Session, ipaddress.IPv4Address | None]] = Errand("exit address")
         self._kept = kept.load(self._state_file)
         self._memory = Memory(
@@ -144,14 +150,15 @@ class Gateway:
 
     def _collect(self, around: decide.Surroundings) -> None:
         """Take the outcomes of what went on beside the loop."""
+        self._listen()
         if (made := self._attempt.outcome()) is not None:
             self._end_attempt(made, around)
         now = time.monotonic()
         if (outside_ := self._outside.outcome()) is not None:
             session, answered = outside_
-            self._become(self._memory.asked_outside(session, answered=answered, now=now))
+            self._become(asked.outside(self._memory, session, answered=answered, now=now))
         if (exit_ := self._exit.outcome()) is not None:
-            self._become(self._memory.asked_exit(*exit_, now))
+            self._become(asked.exit_address(self._memory, *exit_, now))
 
     def _take(self, step: decide.Step, around: decide.Surroundings) -> None:
         match step:
@@ -174,33 +181,70 @@ class Gateway:
                 self._say(failure.message, failure.reason, level=logging.WARNING)
                 self._ways.close(session.slot)
                 self._become(self._memory.ended(failure, time.monotonic(), self._dice))
+            case decide.Lose(_, failure):
+                self._say(failure.message, failure.reason, level=logging.WARNING)
+                now = time.monotonic()
+                self._become(silence.begun(self._memory, failure, now, self._dice))
             case decide.TakeBack(session):
                 self._take_back(session)
             case decide.Release(session, reason):
                 self._say(f"leaving {session.place}: {reason}")
                 self._ways.close(session.slot)
-                self._become(self._memory.released())
+                self._become(self._memory.released(session))
+
+    def _listen(self) -> None:
+        """Go on with the lost session if it answers, else ask it again, beside the loop."""
+        lost = self._memory.lost
+        heard = self._silence.outcome()
+        if lost is None:
+            return
+        session = lost.session
+        if heard == (session, True):
+            self._end_silence(session)
+        elif self._silence.idle:
+            self._silence.begin(lambda: (session, _answers(session, watch.PING_SECONDS)))
+
+    def _listen_once_more(self) -> None:
+        """Ask the lost session before another one is used: both may have been cut off till now."""
+        lost = self._memory.lost
+        if lost is not None and _answers(lost.session, _LAST_PING_SECONDS):
+            self._end_silence(lost.session)
+
+    def _end_silence(self, session: Session) -> None:
+        self._say(f"{session.place} answers again")
+        self._become(silence.ended(self._memory, received=tunnel.received(session) or 0))
 
     def _adopt(self, left: kept.Kept) -> None:
         current, draining = left.current, left.draining
-        if current is not None and not (tunnel.carries(current) and attempt.answers(current)):
-            text = f"the session at {current.place} of an earlier process is dead"
-            self._say(text, level=logging.WARNING)
+        lost = None
+        if current is not None and not tunnel.carries(current):
             self._ways.close(current.slot)
             current = None
+        elif current is not None and not attempt.answers(current):
+            text = f"the session at {current.place} of an earlier process does not answer"
+            self._say(text, level=logging.WARNING)
+            current, lost = None, current
         if draining is not None and not tunnel.carries(draining):
             draining = None
         for session in (current, draining):
             if session is not None:
                 self._say(f"adopted the session at {session.place}")
-        self._become(self._memory.adopted(current=current, draining=draining, now=time.monotonic()))
+        now = time.monotonic()
+        self._become(self._memory.adopted(current=current, draining=draining, lost=lost, now=now))
 
     def _end_attempt(self, made: Made, around: decide.Surroundings) -> None:
+        if isinstance(made.outcome, Session):
+            self._listen_once_more()
         now = time.monotonic()
         match made:
+            case Made(_, Session() as session) if not silence.needs(self._memory, session):
+                self._say(f"the tunnel to {session.place} is not needed any more")
+                self._ways.close(session.slot)
+                self._become(silence.without_candidate(self._memory))
             case Made(step, Session() as session):
                 self._say(f"the tunnel to {session.place} is up", seconds=made.seconds)
                 self._ways.switch(session)
+                self._close_lost()
                 grace = (around.config or step.config).grace_seconds
                 self._become(
                     self._memory.proven(
@@ -219,12 +263,17 @@ class Gateway:
         if not attempt.answers(session):
             self._say(f"the old session at {session.place} is dead, too", level=logging.WARNING)
             self._ways.close(session.slot)
-            self._become(self._memory.released())
+            self._become(self._memory.released(session))
             return
         self._say(f"back on the session at {session.place}")
         self._ways.switch(session)
+        self._close_lost()
         received = tunnel.received(session) or 0
         self._become(self._memory.taken_back(received=received, now=time.monotonic()))
+
+    def _close_lost(self) -> None:
+        if self._memory.lost is not None:
+            self._ways.close(self._memory.lost.session.slot)
 
     def _watch(self, step: decide.Watch, around: decide.Surroundings) -> None:
         self._inquire(step.current, around.config)
@@ -264,6 +313,10 @@ class Gateway:
         if line != self._said:
             log.log(level, "%s", line, extra=logs.why(reason, seconds))
             self._said = line
+
+
+def _answers(session: Session, seconds: float) -> bool:
+    return probe.ping(session.link, session.server_vip, timeout=seconds)
 
 
 def _made(step: decide.Register, ways: tunnel.Ways) -> Made:

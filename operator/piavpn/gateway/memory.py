@@ -12,13 +12,12 @@ from collections.abc import Collection, Mapping
 
 from piavpn.api.gateway_config import Server
 from piavpn.gateway import setbacks
-from piavpn.gateway.inquiry import EXIT_ADDRESS, EXIT_ADDRESS_MISSES, OUTSIDE
 from piavpn.gateway.kept import Kept
 from piavpn.gateway.moves import Purpose, Returning
 from piavpn.gateway.reasons import Reason
-from piavpn.gateway.roles import Candidate, Current, Draining
+from piavpn.gateway.roles import Candidate, Current, Draining, Lost
 from piavpn.gateway.session import Session
-from piavpn.gateway.setbacks import Setback
+from piavpn.gateway.setbacks import Setback, Setbacks
 from piavpn.gateway.slots import SLOTS, Slot
 from piavpn.gateway.vitals import Vitals
 
@@ -59,7 +58,11 @@ class Memory:
     current: Current | None = None
     draining: Draining | None = None
     candidate: Candidate | None = None
-    setbacks: setbacks.Setbacks = dataclasses.field(default_factory=dict)
+    lost: Lost | None = None
+    """Only where there is no current one."""
+    setbacks: Setbacks = dataclasses.field(default_factory=dict)
+    calm: Setbacks = dataclasses.field(default_factory=dict)
+    """The setbacks as they were when there was last a tunnel."""
     rejection: Rejection | None = None
     failure: Failure | None = None
     """The last attempt's, until one succeeds."""
@@ -76,11 +79,17 @@ class Memory:
         """The current session, if there is one."""
         return self.current.session if self.current is not None else None
 
+    @property
+    def superfluous(self) -> bool:
+        """Whether there is a tunnel again before the candidate has become one."""
+        candidate = self.candidate
+        return self.current is not None and candidate is not None and candidate.purpose is None
+
     def to_keep(self) -> Kept:
         """Return what a later process needs."""
         draining = self.draining
         return Kept(
-            current=self.session,
+            current=self.lost.session if self.lost is not None else self.session,
             draining=draining.session if draining else None,
             drain_until=draining.until if draining else 0.0,
             exit_address=self.exit_address,
@@ -89,24 +98,39 @@ class Memory:
     def servers_in_use(self) -> tuple[ipaddress.IPv4Address, ...]:
         """Return the servers that know a key of ours, or may at any moment, told of or not."""
         kept = self.kept.sessions if self.kept is not None else ()
-        held = [one.session for one in (self.current, self.draining) if one is not None]
+        held = [one.session for one in self._held()]
         tried = [self.candidate.server.address] if self.candidate is not None else []
         return (*(session.address for session in (*kept, *held)), *tried)
 
     def free_slots(self) -> tuple[Slot, ...]:
         """Return the slots that hold nothing."""
-        held = [one.session.slot for one in (self.current, self.draining) if one is not None]
+        held = [one.session.slot for one in self._held()]
         if self.candidate is not None:
             held.append(self.candidate.slot)
         return tuple(slot for slot in SLOTS if slot not in held)
 
-    def adopted(self, *, current: Session | None, draining: Session | None, now: float) -> Memory:
-        """Return the memory with those sessions of the earlier process that live."""
+    def adopted(
+        self,
+        *,
+        current: Session | None,
+        draining: Session | None,
+        lost: Session | None = None,
+        now: float,
+    ) -> Memory:
+        """Return the memory with those sessions of the earlier process that live, or may.
+
+        Args:
+            current: the one that was current, if it answers.
+            draining: the one that drained.
+            lost: the one that was current, if it does not answer.
+            now: the present.
+        """
         kept = self.kept or Kept()
         return dataclasses.replace(
             self,
             kept=None,
             current=Current(current, now) if current else None,
+            lost=Lost(Current(lost, now), Returning(now)) if lost else None,
             draining=Draining(draining, now, kept.drain_until) if draining else None,
             returning=Returning(now),
             exit_address=kept.exit_address,
@@ -120,7 +144,7 @@ class Memory:
         """Return the memory with this session, whose tunnel answered, as the current one.
 
         The one that was current drains for `grace` seconds at most; not at all where the server is
-        the same, which knows one key of an account alone.
+        the same, which knows one key of an account alone. One that was lost is not needed any more.
         """
         candidate, before = self.candidate, self.current
         draining = self.draining
@@ -129,9 +153,14 @@ class Memory:
             until = now if replaced else now + grace
             draining = Draining(before.session, now, until, before.vitals)
         returned = candidate is not None and candidate.purpose is Purpose.RETURN
+        waits = self.setbacks
+        if before is None:
+            waits = setbacks.of_all(waits, self.calm, session.address)
         return dataclasses.replace(
             self,
             kept=None,
+            lost=None,
+            setbacks=waits,
             current=Current(session, now, Vitals(received), returned=returned),
             draining=draining,
             candidate=None,
@@ -143,6 +172,8 @@ class Memory:
 
     def failed(self, server: Server, failure: Failure, now: float, dice: random.Random) -> Memory:
         """Return the memory after the candidate at this server came to nothing."""
+        if self.superfluous:
+            return dataclasses.replace(self, candidate=None, failure=failure)
         waits = setbacks.failed(self.setbacks, server.address, now, dice)
         return self._without_candidate(failure, now, dice, setbacks=waits)
 
@@ -164,6 +195,7 @@ class Memory:
             self,
             current=None,
             setbacks=setbacks.failed(waits, address, now, dice),
+            calm=waits,
             failure=failure,
             cut_off=self.cut_off + (failure.reason == Reason.NO_INTERNET),
             moving=_NO_SETBACK,
@@ -178,13 +210,20 @@ class Memory:
             self,
             current=Current(self.draining.session, now, Vitals(received)),
             draining=None,
+            lost=None,
             failure=None,
             returning=Returning(now, self.returning.failures),
         )
 
-    def released(self) -> Memory:
-        """Return the memory without the draining session."""
-        return dataclasses.replace(self, draining=None)
+    def released(self, session: Session) -> Memory:
+        """Return the memory without this session, which drained or was lost."""
+        drained = self.draining is not None and self.draining.session == session
+        was_lost = self.lost is not None and self.lost.session == session
+        return dataclasses.replace(
+            self,
+            draining=None if drained else self.draining,
+            lost=None if was_lost else self.lost,
+        )
 
     def watched(
         self,
@@ -210,38 +249,8 @@ class Memory:
             draining = dataclasses.replace(draining, vitals=vitals, busy=busy)
         return dataclasses.replace(self, current=current, draining=draining)
 
-    def asked_outside(self, session: Session, *, answered: bool, now: float) -> Memory:
-        """Return the memory after a question by this session to what lies beyond its server."""
-        if self.current is None or self.current.session != session:
-            return self
-        outside = self.current.outside.after(answered=answered, rhythm=OUTSIDE, now=now)
-        current = dataclasses.replace(self.current, outside=outside)
-        cut_off = 0 if answered else self.cut_off
-        return dataclasses.replace(self, current=current, cut_off=cut_off)
-
-    def asked_exit(
-        self, session: Session, address: ipaddress.IPv4Address | None, now: float
-    ) -> Memory:
-        """Return the memory after asking under which address the Internet sees this session.
-
-        Args:
-            session: the one that asked.
-            address: the answer; None: there was none.
-            now: the present.
-        """
-        current = self.current
-        if current is None or current.session != session:
-            return self
-        told = address is not None
-        exit_ = current.exit.after(answered=told, rhythm=EXIT_ADDRESS, now=now)
-        told_ever = told or current.exit_told
-        if not told_ever and exit_.misses >= EXIT_ADDRESS_MISSES:
-            address = session.address
-        return dataclasses.replace(
-            self,
-            current=dataclasses.replace(current, exit=exit_, exit_told=told_ever),
-            exit_address=address or self.exit_address,
-        )
+    def _held(self) -> list[Current | Draining | Lost]:
+        return [one for one in (self.current, self.draining, self.lost) if one is not None]
 
     def _without_candidate(
         self, failure: Failure, now: float, dice: random.Random, **changes: object

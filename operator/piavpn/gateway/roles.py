@@ -1,7 +1,8 @@
 """What a session is to the gateway, in the order of its life; each has a slot of its own. Pure.
 
 The candidate is being made, the current one takes new connections, and the draining one, which was
-current, keeps the connections that it has. Times are seconds of the monotonic clock.
+current, keeps the connections that it has. A lost one was current until its server fell silent.
+Times are seconds of the monotonic clock.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import dataclasses
 
 from piavpn.api.gateway_config import Server
 from piavpn.gateway.inquiry import Inquiry
-from piavpn.gateway.moves import Purpose
+from piavpn.gateway.moves import Purpose, Returning
 from piavpn.gateway.session import Session
 from piavpn.gateway.slots import Slot
 from piavpn.gateway.vitals import Vitals
@@ -55,3 +56,18 @@ class Draining:
     vitals: Vitals = _UNWATCHED
     busy: bool = True
     """Whether there are such connections."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lost:
+    """A session that is kept as long as there is no other: maybe our own way to it is cut."""
+
+    current: Current
+    """What it was."""
+    returning: Returning
+    """How the way back from a fallback location went until then."""
+
+    @property
+    def session(self) -> Session:
+        """The session."""
+        return self.current.session

@@ -67,6 +67,29 @@ def forgiven(
     return {known: setback for known, setback in setbacks.items() if known != address}
 
 
+def of_all(setbacks: Setbacks, calm: Setbacks, address: ipaddress.IPv4Address) -> Setbacks:
+    """Return the setbacks after a time without tunnel that this server's ended.
+
+    Where that server itself had failed in that time, the fault was no server's own, as when the
+    node is cut off: no server is tried later for it.
+
+    Args:
+        setbacks: the present ones.
+        calm: those of before that time.
+        address: the server that works now.
+    """
+    failures = setbacks.get(address, _NONE).failures
+    return calm if failures > calm.get(address, _NONE).failures else setbacks
+
+
+def waiting(
+    setbacks: Setbacks, address: ipaddress.IPv4Address, until: float
+) -> dict[ipaddress.IPv4Address, Setback]:
+    """Return the setbacks with this server waiting until then at least."""
+    known = setbacks.get(address, _NONE)
+    return {**setbacks, address: dataclasses.replace(known, until=max(known.until, until))}
+
+
 def _counting(setbacks: Setbacks, now: float) -> Setbacks:
     oldest = now - FORGOTTEN_SECONDS
     return {known: setback for known, setback in setbacks.items() if setback.until >= oldest}

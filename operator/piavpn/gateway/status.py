@@ -91,7 +91,7 @@ def _of_step(step: decide.Step, memory: Memory, config: GatewayConfig | None) ->
     match step:
         case decide.Watch(current, _, waiting):
             return _up(current.session, waiting, memory, config)
-        case decide.Wait(why) | decide.GiveUp(_, why):
+        case decide.Wait(why) | decide.GiveUp(_, why) | decide.Lose(_, why):
             return _down(why, memory)
         case decide.Register(candidate) if memory.failure is None and memory.current is None:
             server = candidate.server

@@ -22,7 +22,7 @@ class Tally:
     renewals: Mapping[str, int] = dataclasses.field(default_factory=lambda: _NO_RENEWALS)
     """Those among them that were renewals: `success` or `failure`."""
     failovers: int = 0
-    """Sessions that were given up because they were dead."""
+    """Sessions that were dead and in whose place came others, or none."""
     exit_address_changes: int = 0
 
     def after(self, before: Memory, after: Memory) -> Tally:
@@ -34,12 +34,20 @@ class Tally:
             registrations = _more(registrations, failure.reason if failure else SUCCESS)
             if candidate.purpose is Purpose.RENEWAL:
                 renewals = _more(renewals, FAILURE if failure else SUCCESS)
-        given_up = before.session is not None and after.session is None
         seen, sees = before.exit_address, after.exit_address
         changed = seen is not None and sees is not None and seen != sees
         return Tally(
-            registrations, renewals, self.failovers + given_up, self.exit_address_changes + changed
+            registrations,
+            renewals,
+            self.failovers + _gave_up(before, after),
+            self.exit_address_changes + changed,
         )
+
+
+def _gave_up(before: Memory, after: Memory) -> bool:
+    if before.lost is not None:
+        return after.lost is None and after.session != before.lost.session
+    return before.session is not None and after.session is None and after.lost is None
 
 
 def _more(counts: Mapping[str, int], what: str) -> Mapping[str, int]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 
+import fakepia_world
 import namespaces
 import nodeworld
 import pytest
@@ -22,6 +23,13 @@ def new_namespace() -> Iterator[Callable[[str], namespaces.Namespace]]:
     """Make as many namespaces as a test wants; the argument is the role, for its name."""
     with contextlib.ExitStack() as stack:
         yield lambda role: stack.enter_context(namespaces.namespace(role))
+
+
+@pytest.fixture(scope="module")
+def pia() -> Iterator[fakepia_world.FakePia]:
+    """The stand-in of PIA; what two tests of a module share is put right by them."""
+    with fakepia_world.running() as pia:
+        yield pia
 
 
 @pytest.fixture

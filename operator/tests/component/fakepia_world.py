@@ -1,11 +1,6 @@
 """The stand-in PIA for component tests, in network namespaces of its own. Needs root.
 
-It is `kind-tests/fakepia`, the same program as on a cluster. A test file makes its own fixture::
-
-    @pytest.fixture(scope="module")
-    def pia() -> Iterator[fakepia_world.FakePia]:
-        with fakepia_world.running() as pia:
-            yield pia
+It is `kind-tests/fakepia`, the same program as on a cluster; the fixture `pia` runs one::
 
     def test_a_gateway_registers(pia, new_namespace):
         node = new_namespace("node")
@@ -61,13 +56,22 @@ class FakePia:
         router, and no default route.
         """
         number = next(self._numbers)
-        port, address = f"node{number}", f"172.30.0.{number}"
+        address = f"172.30.0.{number}"
+        port = _port(address)
         namespaces.veth(self.router, port, namespace, link)
         self.router.run(f"ip link set {port} master {UPLINK}")
         namespace.run(f"ip address add {address}/24 dev {link}")
         for network in (world.INTERNET, *world.DOCUMENTATION):
             namespace.run(f"ip route add {network} via {ROUTER_ADDRESS}")
         return address
+
+    def unplug(self, address: str) -> None:
+        """Take the carrier from the link of the namespace with this address."""
+        self.router.run(f"ip link set {_port(address)} down")
+
+    def plug_in(self, address: str) -> None:
+        """Give it back."""
+        self.router.run(f"ip link set {_port(address)} up")
 
     def stop(self) -> None:
         """End the program as a container engine does, and wait for its end."""
@@ -107,6 +111,11 @@ def _program(router: namespaces.Namespace, log: pathlib.Path) -> Iterator[subpro
         yield process
     finally:
         _stop(process)
+
+
+def _port(address: str) -> str:
+    """Return the router's end of the link of the namespace with this address."""
+    return f"node{address.rpartition('.')[2]}"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

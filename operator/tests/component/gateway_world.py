@@ -75,6 +75,17 @@ class World:
     pod: Namespace
     app: Namespace
     folder: pathlib.Path
+    uplink: str
+    """The node's address in the network that leads to the Internet."""
+
+    @contextlib.contextmanager
+    def unplugged(self) -> Iterator[None]:
+        """Have the node's cable pulled for as long as the block."""
+        self.pia.unplug(self.uplink)
+        try:
+            yield
+        finally:
+            self.pia.plug_in(self.uplink)
 
     def tell(self, *servers: Server, **more: Any) -> None:
         """Have the operator write the gateway's configuration, with more of its fields."""
@@ -193,17 +204,29 @@ def around(
 ) -> Iterator[World]:
     """Make the surroundings; the node agent has done its work, the operator has not."""
     node, pod, app = (new_namespace(role) for role in ("node", "pod", "app"))
-    made = World(pia, node, pod, app, folder)
+    made = World(pia, node, pod, app, folder, uplink=pia.attach(node))
     for name in ("config", "account", "port", "state", "wireguard"):
         folder.joinpath(name).mkdir()
     folder.chmod(0o755)
     folder.joinpath("state").chmod(0o777)
     folder.joinpath("resolv.conf").write_text(f"nameserver {CLUSTER}\nsearch cluster.local\n")
     kube_api.kubeconfig(folder / "kubeconfig", CLUSTER, API_PORT)
-    pia.attach(made.node)
     _bridge(made)
     with _proxy(made), _cluster_dns(made), _wireguard(made, "piaw0"), _wireguard(made, "piaw1"):
         yield made
+
+
+@contextlib.contextmanager
+def logged_in(
+    pia: FakePia, new_namespace: Callable[[str], Namespace], folder: pathlib.Path
+) -> Iterator[World]:
+    """Make the surroundings with a token, and put the stand-in right afterwards."""
+    with around(pia, new_namespace, folder) as made:
+        made.give_token()
+        yield made
+    pia.control.set_port_forwarding(binding_seconds=1200, signature_seconds=62 * 86400)
+    pia.control.reset()
+    pia.control.forget_peers()
 
 
 def _bridge(made: World) -> None:

@@ -10,7 +10,6 @@ import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-import fakepia_world
 import gateway_world
 import namespaces
 import pytest
@@ -25,22 +24,12 @@ from piavpn.api.gateway_config import PortForwarding, Renewal
 from piavpn.api.types import ForwardedProtocol
 
 
-@pytest.fixture(scope="module")
-def pia() -> Iterator[FakePia]:
-    with fakepia_world.running() as pia:
-        yield pia
-
-
 @pytest.fixture
 def world(
     pia: FakePia, new_namespace: Callable[[str], Namespace], tmp_path: pathlib.Path
 ) -> Iterator[World]:
-    with gateway_world.around(pia, new_namespace, tmp_path) as world:
-        world.give_token()
+    with gateway_world.logged_in(pia, new_namespace, tmp_path) as world:
         yield world
-    pia.control.set_port_forwarding(binding_seconds=1200, signature_seconds=62 * 86400)
-    pia.control.reset()
-    pia.control.forget_peers()
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Callable, Iterator
 
-import fakepia_world
 import gateway_world
 import pytest
 from fakepia_world import FakePia
@@ -14,22 +13,12 @@ from namespaces import Namespace
 from port_receiver import HEARD, RECEIVER, bound, dial, listening, refused
 
 
-@pytest.fixture(scope="module")
-def pia() -> Iterator[FakePia]:
-    with fakepia_world.running() as pia:
-        yield pia
-
-
 @pytest.fixture
 def world(
     pia: FakePia, new_namespace: Callable[[str], Namespace], tmp_path: pathlib.Path
 ) -> Iterator[World]:
-    with gateway_world.around(pia, new_namespace, tmp_path) as world:
-        world.give_token()
+    with gateway_world.logged_in(pia, new_namespace, tmp_path) as world:
         yield world
-    pia.control.set_port_forwarding(binding_seconds=1200, signature_seconds=62 * 86400)
-    pia.control.reset()
-    pia.control.forget_peers()
 
 
 @pytest.mark.parametrize(

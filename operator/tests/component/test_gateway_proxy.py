@@ -6,7 +6,6 @@ import contextlib
 import pathlib
 from collections.abc import Callable, Iterator
 
-import fakepia_world
 import gateway_world
 import namespaces
 import proxy_process
@@ -17,12 +16,6 @@ from namespaces import Namespace
 from proxy_process import asked, status
 
 REFUSED = ("500", "502", "503", "000")
-
-
-@pytest.fixture(scope="module")
-def pia() -> Iterator[FakePia]:
-    with fakepia_world.running() as pia:
-        yield pia
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-import fakepia_world
 import gateway_world
 import kube_api
 import namespaces
@@ -22,12 +21,6 @@ from piavpn.api.gateway_config import Renewal, Server
 
 FIRST, SECOND, ELSEWHERE = "198.18.11.1", "198.18.11.2", "198.18.13.1"
 PINGS = 300
-
-
-@pytest.fixture(scope="module")
-def pia() -> Iterator[FakePia]:
-    with fakepia_world.running() as pia:
-        yield pia
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import pathlib
 import time
 from collections.abc import Callable, Iterator
 
-import fakepia_world
 import gateway_world
 import namespaces
 import pytest
@@ -16,12 +15,6 @@ from gateway_world import ZURICH401, ZURICH402, World
 from namespaces import Namespace
 
 from fakepia.world import FILTERING_RESOLVER, WHOAMI
-
-
-@pytest.fixture(scope="module")
-def pia() -> Iterator[FakePia]:
-    with fakepia_world.running() as pia:
-        yield pia
 
 
 @pytest.fixture
