@@ -48,6 +48,7 @@ def test_the_document_reads_as_a_person_would_write_it() -> None:
         ],
         "locations": ["swiss", "nl_amsterdam"],
         "avoided": [],
+        "withoutPort": [],
         "renewal": {
             "publicKey": "b3VyIHB1YmxpYyBrZXkgaGFzIDMyIGJ5dGVzIHRvby4=",
             "time": "2026-12-23T03:17:00Z",

@@ -181,6 +181,7 @@ def test_the_config_map_holds_all_that_the_gateway_is_told_and_no_secret() -> No
             {"region": "swiss", "cn": "zurich402", "address": "198.18.1.2", "port": 1337},
         ],
         "avoided": [],
+        "withoutPort": [],
         "locations": ["swiss"],
         "dedicatedIP": False,
         "graceSeconds": 3600,

@@ -264,6 +264,7 @@ def test_auto_leaves_regions_without_port_forwarding_once_an_app_wants_a_port() 
         servers=(ZURICH_402, ZURICH_401),
         locations=(),
         avoided=("de-frankfurt", "nl_amsterdam"),
+        without_port=("de-frankfurt", "nl_amsterdam"),
     )
     without_port = decide.decide(indifferent).gateway
     assert without_port is not None
@@ -273,7 +274,8 @@ def test_auto_leaves_regions_without_port_forwarding_once_an_app_wants_a_port() 
 def test_a_named_location_is_kept_whether_it_forwards_ports_or_not() -> None:
     regions = tuple(dataclasses.replace(region, port_forward=False) for region in SERVERS.regions)
     state = dataclasses.replace(KNOWN_LIST, servers=dataclasses.replace(SERVERS, regions=regions))
-    assert decide.decide(seen(server_list=state, port_forwarding=True)).gateway == CONFIG
+    told = dataclasses.replace(CONFIG, without_port=("swiss",))
+    assert decide.decide(seen(server_list=state, port_forwarding=True)).gateway == told
 
 
 def test_auto_without_any_answer_says_what_to_check() -> None:

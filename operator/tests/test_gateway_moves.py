@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from datetime import UTC, datetime, timedelta
 
 from gateway_objects import CONFIG, FALLBACK_SESSION, NEXT_SESSION, SESSION, A, B, C
 
-from piavpn.api.gateway_config import GatewayConfig, Renewal
+from piavpn.api.gateway_config import GatewayConfig, PortForwarding, Renewal, Server
 from piavpn.gateway import moves
 from piavpn.gateway.moves import Move, Purpose, Returning
+from piavpn.gateway.portless import Portless
 from piavpn.gateway.session import Session
 
 NOW = 100_000.0
 TIME = datetime(2026, 12, 23, 4, 0, tzinfo=UTC)
 SWISS_FIRST = dataclasses.replace(CONFIG, locations=("swiss", "de-frankfurt"))
+RECEIVER = PortForwarding(ipaddress.IPv4Address("10.100.0.10"))
+WITH_PORT = dataclasses.replace(SWISS_FIRST, port_forwarding=RECEIVER)
 
 
 def due(
     session: Session,
     config: GatewayConfig,
     returning: Returning = Returning(since=NOW),  # noqa: B008 - it is frozen
+    portless: Portless = Portless(),  # noqa: B008 - as well
 ) -> Move | None:
-    return moves.due(session, config, returning, now=NOW, time=TIME)
+    return moves.due(session, config, returning, portless, now=NOW, time=TIME)
 
 
 def renewed(config: GatewayConfig, session: Session, time: datetime) -> GatewayConfig:
@@ -130,3 +135,54 @@ def test_each_return_that_failed_doubles_the_wait_for_the_next() -> None:
 
 def test_where_any_location_will_do_there_is_nowhere_to_return_to() -> None:
     assert due(FALLBACK_SESSION, CONFIG, Returning(since=0.0)) is None
+
+
+def portless(*servers: Server, now: float = NOW) -> Portless:
+    found = Portless()
+    for server in servers:
+        found = found.after(server.address, forwards=False, now=now)
+    return found
+
+
+def test_a_tunnel_leaves_a_server_that_does_not_forward_the_port_that_an_app_wants() -> None:
+    without = portless(A)
+    assert due(SESSION, WITH_PORT, portless=without) == Move(Purpose.PORT_FORWARDING, (B,))
+    assert due(SESSION, SWISS_FIRST, portless=without) is None
+
+
+def test_it_goes_to_a_worse_location_where_the_better_one_has_no_such_server() -> None:
+    assert due(SESSION, WITH_PORT, portless=portless(A, B)) == Move(Purpose.PORT_FORWARDING, (C,))
+
+
+def test_it_goes_to_no_region_where_pia_forwards_no_port_and_leaves_none_for_that() -> None:
+    chosen = dataclasses.replace(WITH_PORT, without_port=("swiss",))
+    assert due(SESSION, chosen, portless=portless(A)) is None
+    fallback = dataclasses.replace(WITH_PORT, without_port=("de-frankfurt",))
+    assert due(SESSION, fallback, portless=portless(A, B)) is None
+
+
+def test_it_leaves_each_server_once_a_day_at_most() -> None:
+    everywhere = portless(A, B, C)
+    assert due(SESSION, WITH_PORT, portless=everywhere) is None
+    yesterday = portless(B, C, now=NOW - 86_400).after(A.address, forwards=False, now=NOW)
+    assert due(SESSION, WITH_PORT, portless=yesterday) == Move(Purpose.PORT_FORWARDING, (B,))
+
+
+def test_it_waits_longer_from_one_such_move_to_the_next_up_to_an_hour() -> None:
+    without, waits = portless(A), []
+    for _ in range(8):
+        without = without.moved(NOW)
+        assert due(SESSION, WITH_PORT, portless=without) is None
+        waits.append(without.next_move - NOW)
+    assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    found = without.after(B.address, forwards=True, now=NOW)
+    assert (found.moves, found.next_move) == (0, 0.0)
+    assert found.has(A.address, NOW)
+
+
+def test_neither_a_return_nor_a_renewal_goes_to_such_a_server() -> None:
+    back = due(FALLBACK_SESSION, WITH_PORT, Returning(since=0.0), portless(A))
+    assert back == Move(Purpose.RETURN, (B,))
+    renewing = renewed(WITH_PORT, NEXT_SESSION, TIME)
+    assert due(NEXT_SESSION, renewing, portless=portless(A)) == Move(Purpose.RENEWAL, (C,))
+    assert due(NEXT_SESSION, renewing, portless=portless(A, C)) == Move(Purpose.RENEWAL, (A,))

@@ -29,6 +29,7 @@ from piavpn.gateway.portforward import (
     Step,
     TryFromOutside,
     Wait,
+    forwards,
     next_step,
 )
 from piavpn.pia import errors
@@ -167,6 +168,46 @@ def test_what_failed_at_one_server_is_tried_at_the_next_at_once() -> None:
     failed = BOUND.not_bound(PORT, errors.Unreachable("no answer"), AROUND.clock, DICE)
     assert next_step(AROUND, failed) == Rest()
     assert next_step(around(session=ELSEWHERE), failed.at(ELSEWHERE)) == Bind(ELSEWHERE, PORT)
+
+
+def test_a_server_that_refuses_three_new_ports_in_a_row_forwards_none() -> None:
+    memory = Memory(held=PORT).at(SESSION)
+    for port in (PORT, OTHER, OTHER):
+        memory = memory.not_bound(port, errors.PortBusy("busy"), AROUND.clock, DICE).signed(OTHER)
+        assert forwards(memory, AROUND.clock) is None
+    memory = memory.not_bound(OTHER, errors.PortBusy("busy"), AROUND.clock, DICE)
+    assert forwards(memory, AROUND.clock) is False
+    assert forwards(memory.at(ELSEWHERE), AROUND.clock) is None
+    assert forwards(memory.signed(OTHER).bound(OTHER, AROUND, DICE), AROUND.clock) is True
+
+
+@pytest.mark.parametrize("error", [errors.Unreachable("none"), errors.PortForwardingNotOffered("")])
+def test_one_that_has_not_answered_for_five_minutes_forwards_none(error: errors.PiaError) -> None:
+    memory = BOUND
+    for second in range(5):
+        memory = memory.not_bound(PORT, error, AROUND.clock + second, DICE)
+    assert forwards(memory, AROUND.clock + 299) is None
+    assert forwards(memory, AROUND.clock + 300) is False
+    once = BOUND.not_bound(PORT, error, AROUND.clock, DICE)
+    assert forwards(once, AROUND.clock + 300) is None
+
+
+def test_a_rejected_token_is_no_servers_fault() -> None:
+    memory = START
+    for _ in range(9):
+        memory = memory.not_signed(errors.TokenRejected("no"), AROUND.clock, DICE)
+    assert forwards(memory, AROUND.clock + 3600) is None
+
+
+def test_a_server_that_is_left_for_the_port_is_told() -> None:
+    refused = BOUND.not_bound(PORT, errors.PortBusy("port 45678 is busy"), AROUND.clock, DICE)
+    report = portreport.of(refused, Rest(), WANTED, moves_on=True)
+    assert report is not None
+    assert report.condition.reason == "PortBusy"
+    assert report.condition.message == (
+        "port 45678 is busy; the tunnel goes on at another server, where the list has one that was "
+        "not left for that today"
+    )
 
 
 def test_a_bound_port_is_tried_from_outside_soon_and_then_each_hour() -> None:

@@ -69,6 +69,8 @@ class GatewayConfig:
     avoided: tuple[str, ...] = ()
     """The region ids that a session must leave though `locations` is indifferent: those without
     port forwarding, while an app wants a port."""
+    without_port: tuple[str, ...] = ()
+    """The region ids where PIA forwards no port: no server there is left, or tried, for one."""
     ca_bundle: str | None = None
     dedicated_ip: bool = codec.field("dedicatedIP", default=False)
     """Whether the server is a dedicated IP, which takes a token of its own."""

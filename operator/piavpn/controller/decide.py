@@ -142,6 +142,7 @@ def _gateway(
         servers=choice.servers,
         locations=choice.regions,
         avoided=choice.avoided,
+        without_port=choice.without_port,
         ca_bundle=vpn.spec.endpoints.ca_bundle,
         renewal=renewal.decide(vpn, before.renewal if before is not None else None, seen.now),
         dedicated_ip=vpn.spec.dedicated_ip_secret_ref is not None,

@@ -27,6 +27,8 @@ class Choice:
     """Where a session may be; empty for anywhere."""
     avoided: tuple[str, ...] = ()
     """Where it may not stay, though it may be anywhere."""
+    without_port: tuple[str, ...] = ()
+    """Where PIA forwards no port, of the regions where it may be."""
     waits_for: frozenset[str] = frozenset()
     """Other PiaVpns that have servers which are to be this one's."""
 
@@ -40,7 +42,13 @@ def decide(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
         return _dedicated(seen)
     if vpn.spec.endpoints.wireguard_servers:
         return _custom(seen, vpn)
-    return dataclasses.replace(_listed_by_pia(seen, vpn), avoided=_avoided(seen, vpn.spec))
+    without_port = _without_port(seen, vpn.spec)
+    automatic = vpn.spec.server_location == types.AUTO_LOCATION
+    return dataclasses.replace(
+        _listed_by_pia(seen, vpn),
+        avoided=without_port if automatic else (),
+        without_port=without_port,
+    )
 
 
 def _listed_by_pia(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
@@ -150,13 +158,13 @@ def _regions_of(spec: types.PiaVpnSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys((spec.server_location, *spec.fallback_locations)))
 
 
-def _avoided(seen: model.Observed, spec: types.PiaVpnSpec) -> tuple[str, ...]:
-    """Return the regions that `auto` leaves for the sake of a port that an app wants."""
-    listed = seen.server_list.servers
-    automatic = spec.server_location == types.AUTO_LOCATION
-    if listed is None or not automatic or not seen.port_forwarding:
+def _without_port(seen: model.Observed, spec: types.PiaVpnSpec) -> tuple[str, ...]:
+    """Return the regions where PIA forwards no port, while an app wants one."""
+    listed, regions = seen.server_list.servers, _regions_of(spec)
+    if listed is None or not seen.port_forwarding:
         return ()
-    return tuple(sorted(region.id for region in listed.regions if not region.port_forward))
+    without = [region.id for region in listed.regions if not region.port_forward]
+    return tuple(sorted(region for region in without if not regions or region in regions))
 
 
 def _errands(seen: model.Observed, spec: types.PiaVpnSpec) -> model.Errands:

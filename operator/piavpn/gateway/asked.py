@@ -1,4 +1,4 @@
-"""What becomes known of the current session by asking beyond its server. Pure."""
+"""What becomes known of the current session by asking what its pings do not tell. Pure."""
 
 from __future__ import annotations
 
@@ -47,3 +47,11 @@ def exit_address(
         current=dataclasses.replace(current, exit=inquiry, exit_told=told_ever),
         exit_address=address or memory.exit_address,
     )
+
+
+def port(memory: Memory, session: Session, *, forwards: bool, now: float) -> Memory:
+    """Return the memory after this session's server was asked to forward the port."""
+    if memory.session != session:
+        return memory
+    portless = memory.portless.after(session.address, forwards=forwards, now=now)
+    return dataclasses.replace(memory, portless=portless)

@@ -162,7 +162,9 @@ def _watch_or_move(around: Surroundings, memory: Memory, current: Current, now: 
     watch = Watch(current, memory.draining)
     if config is None:
         return watch
-    move = moves.due(current.session, config, memory.returning, now=now, time=around.time)
+    move = moves.due(
+        current.session, config, memory.returning, memory.portless, now=now, time=around.time
+    )
     if move is None:
         return watch
     waiting = dataclasses.replace(watch, waiting=move)

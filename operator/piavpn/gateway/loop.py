@@ -12,14 +12,12 @@ from typing import Protocol
 from piavpn import logs
 from piavpn.api.gateway_config import GatewayConfig
 from piavpn.gateway import (
-    asked,
     attempt,
     decide,
     events,
     inputs,
+    inquirer,
     kept,
-    outside,
-    probe,
     resolver,
     silence,
     status,
@@ -29,7 +27,6 @@ from piavpn.gateway import (
 )
 from piavpn.gateway.errand import Errand
 from piavpn.gateway.memory import Memory
-from piavpn.gateway.roles import Current
 from piavpn.gateway.session import Session
 from piavpn.gateway.surroundings import Observer
 
@@ -38,8 +35,6 @@ log = logging.getLogger(__name__)
 STUCK_SECONDS = 60.0
 """No turn lasts that long unless something hangs."""
 _WAIT_SECONDS = 0.2
-_LAST_PING_SECONDS = 0.5
-"""What a lost session costs the one that takes its place."""
 
 
 class Audience(Protocol):
@@ -79,9 +74,7 @@ class Gateway:
         self._observer = Observer(files)
         self._ways = tunnel.Ways()
         self._attempt: Errand[Made] = Errand("attempt")
-        self._outside: Errand[tuple[Session, bool]] = Errand("outside")
-        self._silence: Errand[tuple[Session, bool]] = Errand("silence")
-        self._exit: Errand[tuple[Session, ipaddress.IPv4Address | None]] = Errand("exit address")
+        self._inquirer = inquirer.Inquirer()
         self._kept = kept.load(self._state_file)
         self._memory = Memory(
             kept=self._kept if self._kept.sessions else None, exit_address=self._kept.exit_address
@@ -118,6 +111,10 @@ class Gateway:
         known = (memory.exit_address, memory.session.address if memory.session else None)
         return frozenset(address for address in known if address is not None)
 
+    def hear_of_port(self, session: Session, *, forwards: bool) -> None:
+        """Take whether this session's server forwards the port; from any thread."""
+        self._inquirer.hear_of_port(session, forwards=forwards)
+
     def memory(self) -> Memory:
         """Return what is known of the tunnel; from any thread."""
         return self._memory
@@ -150,15 +147,9 @@ class Gateway:
 
     def _collect(self, around: decide.Surroundings) -> None:
         """Take the outcomes of what went on beside the loop."""
-        self._listen()
+        self._become(self._inquirer.told(self._memory))
         if (made := self._attempt.outcome()) is not None:
             self._end_attempt(made, around)
-        now = time.monotonic()
-        if (outside_ := self._outside.outcome()) is not None:
-            session, answered = outside_
-            self._become(asked.outside(self._memory, session, answered=answered, now=now))
-        if (exit_ := self._exit.outcome()) is not None:
-            self._become(asked.exit_address(self._memory, *exit_, now))
 
     def _take(self, step: decide.Step, around: decide.Surroundings) -> None:
         match step:
@@ -192,28 +183,6 @@ class Gateway:
                 self._ways.close(session.slot)
                 self._become(self._memory.released(session))
 
-    def _listen(self) -> None:
-        """Go on with the lost session if it answers, else ask it again, beside the loop."""
-        lost = self._memory.lost
-        heard = self._silence.outcome()
-        if lost is None:
-            return
-        session = lost.session
-        if heard == (session, True):
-            self._end_silence(session)
-        elif self._silence.idle:
-            self._silence.begin(lambda: (session, _answers(session, watch.PING_SECONDS)))
-
-    def _listen_once_more(self) -> None:
-        """Ask the lost session before another one is used: both may have been cut off till now."""
-        lost = self._memory.lost
-        if lost is not None and _answers(lost.session, _LAST_PING_SECONDS):
-            self._end_silence(lost.session)
-
-    def _end_silence(self, session: Session) -> None:
-        self._say(f"{session.place} answers again")
-        self._become(silence.ended(self._memory, received=tunnel.received(session) or 0))
-
     def _adopt(self, left: kept.Kept) -> None:
         current, draining = left.current, left.draining
         lost = None
@@ -234,7 +203,7 @@ class Gateway:
 
     def _end_attempt(self, made: Made, around: decide.Surroundings) -> None:
         if isinstance(made.outcome, Session):
-            self._listen_once_more()
+            self._become(self._inquirer.told_at_last(self._memory))
         now = time.monotonic()
         match made:
             case Made(_, Session() as session) if not silence.needs(self._memory, session):
@@ -276,19 +245,11 @@ class Gateway:
             self._ways.close(self._memory.lost.session.slot)
 
     def _watch(self, step: decide.Watch, around: decide.Surroundings) -> None:
-        self._inquire(step.current, around.config)
+        self._inquirer.ask(step.current, around.config)
         seen = watch.look(step)
         self._become(
             self._memory.watched(answered=seen.answered, received=seen.received, busy=seen.busy)
         )
-
-    def _inquire(self, current: Current, config: GatewayConfig | None) -> None:
-        """Ask beside the loop what is due to be asked: an answer may take long."""
-        session, now = current.session, time.monotonic()
-        if self._outside.idle and current.outside.due <= now:
-            self._outside.begin(lambda: (session, outside.is_there(session)))
-        if config is not None and self._exit.idle and current.exit.due <= now:
-            self._exit.begin(lambda: (session, outside.seen_as(session, config)))
 
     def _become(self, after: Memory) -> None:
         """Go on with this memory; keep for a restart what has changed of it, and tell it."""
@@ -313,10 +274,6 @@ class Gateway:
         if line != self._said:
             log.log(level, "%s", line, extra=logs.why(reason, seconds))
             self._said = line
-
-
-def _answers(session: Session, seconds: float) -> bool:
-    return probe.ping(session.link, session.server_vip, timeout=seconds)
 
 
 def _made(step: decide.Register, ways: tunnel.Ways) -> Made:

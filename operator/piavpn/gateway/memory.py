@@ -14,6 +14,7 @@ from piavpn.api.gateway_config import Server
 from piavpn.gateway import setbacks
 from piavpn.gateway.kept import Kept
 from piavpn.gateway.moves import Purpose, Returning
+from piavpn.gateway.portless import Portless
 from piavpn.gateway.reasons import Reason
 from piavpn.gateway.roles import Candidate, Current, Draining, Lost
 from piavpn.gateway.session import Session
@@ -31,6 +32,7 @@ _FIRST_MOVE_WAIT, _LONGEST_MOVE_WAIT = 5.0, 600.0
 
 _NO_SETBACK = Setback()
 _NEVER_RETURNED = Returning()
+_NONE_PORTLESS = Portless()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Memory:
     moving: Setback = _NO_SETBACK
     """Failures of moves away from the current session."""
     returning: Returning = _NEVER_RETURNED
+    portless: Portless = _NONE_PORTLESS
     cut_off: int = 0
     """Sessions in a row whose servers forwarded nothing: the fault may be none of a server's."""
     exit_address: ipaddress.IPv4Address | None = None
@@ -152,7 +155,8 @@ class Memory:
             replaced = before.session.address == session.address
             until = now if replaced else now + grace
             draining = Draining(before.session, now, until, before.vitals)
-        returned = candidate is not None and candidate.purpose is Purpose.RETURN
+        purpose = candidate.purpose if candidate is not None else None
+        for_port = purpose is Purpose.PORT_FORWARDING
         waits = self.setbacks
         if before is None:
             waits = setbacks.of_all(waits, self.calm, session.address)
@@ -161,13 +165,14 @@ class Memory:
             kept=None,
             lost=None,
             setbacks=waits,
-            current=Current(session, now, Vitals(received), returned=returned),
+            current=Current(session, now, Vitals(received), returned=purpose is Purpose.RETURN),
             draining=draining,
             candidate=None,
             rejection=None,
             failure=None,
             moving=_NO_SETBACK,
             returning=Returning(now, self.returning.failures),
+            portless=self.portless.moved(now) if for_port else self.portless,
         )
 
     def failed(self, server: Server, failure: Failure, now: float, dice: random.Random) -> Memory:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import ipaddress
 from collections.abc import Sequence
 from datetime import datetime
 
 from piavpn.api.gateway_config import CUSTOM_REGION, GatewayConfig, Server
+from piavpn.gateway.portless import Portless
 from piavpn.gateway.session import Session
 
 _MOST_DOUBLINGS = 5
+_NONE_PORTLESS = Portless()
 
 
 class Purpose(enum.StrEnum):
@@ -25,6 +28,8 @@ class Purpose(enum.StrEnum):
     """Its time has come."""
     RETURN = "Return"
     """It is in a fallback location, and the preferred one may work again."""
+    PORT_FORWARDING = "PortForwarding"
+    """Its server does not forward the port that an app wants."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,10 +54,11 @@ class Move:
     targets: tuple[Server, ...]
 
 
-def due(
+def due(  # noqa: PLR0913 - what a move depends on
     session: Session,
     config: GatewayConfig,
     returning: Returning,
+    portless: Portless = _NONE_PORTLESS,
     *,
     now: float,
     time: datetime,
@@ -63,6 +69,7 @@ def due(
         session: the present one, which lives.
         config: what the operator wants.
         returning: how earlier returns went.
+        portless: the servers that do not forward the port.
         now: seconds of the monotonic clock.
         time: what the wall clock says, by which renewals are appointed.
     """
@@ -70,11 +77,14 @@ def due(
     wanted = tuple(one for one in others if _is_fit(one.region, config))
     if wanted and not _is_wanted(session, config):
         return Move(Purpose.LOCATION_CHANGE, wanted)
+    useful = tuple(one for one in others if not _lacks_port(one.address, config, portless, now))
     renewal = config.renewal
     if renewal is not None and renewal.public_key == session.public_key and renewal.time <= time:
-        targets = _renewal_targets(session, config, others)
+        targets = _renewal_targets(session, config, useful or others)
         return Move(Purpose.RENEWAL, targets) if targets else None
-    better = tuple(one for one in others if _rank(one.region, config) < _rank_of(session, config))
+    if targets := _port_targets(session, config, useful, portless, now):
+        return Move(Purpose.PORT_FORWARDING, targets)
+    better = tuple(one for one in useful if _rank(one.region, config) < _rank_of(session, config))
     if better and returning.due(config.return_seconds) <= now:
         return Move(Purpose.RETURN, better)
     return None
@@ -95,6 +105,29 @@ def _is_wanted(session: Session, config: GatewayConfig) -> bool:
 def _is_fit(region: str, config: GatewayConfig) -> bool:
     is_location = not config.locations or region in config.locations
     return is_location and region not in config.avoided
+
+
+def _lacks_port(
+    address: ipaddress.IPv4Address, config: GatewayConfig, portless: Portless, now: float
+) -> bool:
+    return config.port_forwarding is not None and portless.has(address, now)
+
+
+def _port_targets(
+    session: Session,
+    config: GatewayConfig,
+    others: Sequence[Server],
+    portless: Portless,
+    now: float,
+) -> tuple[Server, ...]:
+    """Return where the port may be forwarded; none while the session is best left where it is."""
+    lacks = _lacks_port(session.address, config, portless, now)
+    if not lacks or session.region in config.without_port or now < portless.next_move:
+        return ()
+    fit = tuple(one for one in others if _is_fit(one.region, config))
+    useful = tuple(one for one in fit if one.region not in config.without_port)
+    as_good = tuple(s for s in useful if _rank(s.region, config) <= _rank_of(session, config))
+    return as_good or useful
 
 
 def _renewal_targets(

@@ -24,6 +24,11 @@ CHECK_SOON_SECONDS, CHECK_SECONDS = 10.0, 3600.0
 """Until a newly bound port is tried from outside, and an open one again."""
 LONGEST_CHECK_SECONDS = 600.0
 """What the wait for a port that is not reached doubles up to: who is asked does it for nothing."""
+REFUSALS = 4
+"""Of the port by one server, the last three with a new signature each, after which it takes another
+server."""
+TROUBLES, TROUBLE_SECONDS = 5, 300.0
+"""Calls in a row that failed in any way, and for how long they must have done so, for the same."""
 _NO_TUNNEL = Failure(Reason.NO_TUNNEL, "The tunnel is down: see the condition TunnelUp.")
 _NO_TOKEN = Failure(
     Reason.WAITING_FOR_TOKEN,
@@ -71,6 +76,30 @@ class Check:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Trouble:
+    """What went wrong at one server since it bound a port, or since the session's beginning."""
+
+    failures: int = 0
+    refusals: int = 0
+    """Those of the port itself."""
+    since: float = 0.0
+    """Time of the first one."""
+
+    def after(self, error: errors.PiaError, clock: float) -> Trouble:
+        """Return it after one more failure; a rejected token is none of the server's."""
+        if isinstance(error, errors.TokenRejected):
+            return self
+        refused = isinstance(error, errors.PortBusy | errors.SignatureRejected)
+        since = self.since if self.failures else clock
+        return Trouble(self.failures + 1, self.refusals + refused, since)
+
+    def lasts(self, clock: float) -> bool:
+        """Tell whether there is little hope for a port at this server."""
+        long = self.failures >= TROUBLES and clock - self.since >= TROUBLE_SECONDS
+        return long or self.refusals >= REFUSALS
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Memory:
     """What earlier steps left."""
 
@@ -90,6 +119,7 @@ class Memory:
     bind: Retry = Retry()
     failure: Failure | None = None
     """Why the last call failed, until one of its kind succeeds."""
+    trouble: Trouble = Trouble()
     check: Check | None = None
     """Of the held port by its session; None while it is bound by none."""
 
@@ -97,7 +127,9 @@ class Memory:
         """Return the memory at this session: what failed at another one is tried at once."""
         if session.public_key == self.session:
             return self
-        return dataclasses.replace(self, session=session.public_key, sign=Retry(), bind=Retry())
+        return dataclasses.replace(
+            self, session=session.public_key, sign=Retry(), bind=Retry(), trouble=Trouble()
+        )
 
     def aged(self, now: datetime) -> Memory:
         """Return the memory without a port whose signature has ended."""
@@ -126,6 +158,7 @@ class Memory:
             sign=Retry() if port == self.fresh else self.sign,
             bind=Retry(),
             failure=None,
+            trouble=Trouble(),
             check=check or Check(around.clock + CHECK_SOON_SECONDS),
         )
 
@@ -140,7 +173,9 @@ class Memory:
     def not_signed(self, error: errors.PiaError, clock: float, dice: random.Random) -> Memory:
         """Return the memory after PIA gave no port."""
         failure = Failure(error.reason, error.message)
-        return dataclasses.replace(self, sign=self.sign.later(clock, dice), failure=failure)
+        trouble = self.trouble.after(error, clock)
+        sign = self.sign.later(clock, dice)
+        return dataclasses.replace(self, sign=sign, failure=failure, trouble=trouble)
 
     def not_bound(
         self, port: SignedPort, error: errors.PiaError, clock: float, dice: random.Random
@@ -151,6 +186,7 @@ class Memory:
             bound_by="" if port == self.held else self.bound_by,
             bind=self.bind.later(clock, dice),
             failure=Failure(error.reason, error.message),
+            trouble=self.trouble.after(error, clock),
         )
         if not isinstance(error, errors.PortBusy | errors.SignatureRejected):
             return changed
@@ -226,6 +262,13 @@ def next_step(around: Around, memory: Memory) -> Step:
     if usable is not None and _due(memory, usable, around.clock):
         return Bind(around.session, usable)
     return _after_binding(around, around.session, memory)
+
+
+def forwards(memory: Memory, clock: float) -> bool | None:
+    """Tell whether the session's server forwards the port; None while it may yet."""
+    if memory.bound_by and memory.bound_by == memory.session:
+        return True
+    return False if memory.trouble.lasts(clock) else None
 
 
 def _after_binding(around: Around, session: Session, memory: Memory) -> Step:

@@ -44,6 +44,9 @@ class Tunnel(Protocol):
     def current(self) -> Session | None:
         """Return the session that new connections use."""
 
+    def hear_of_port(self, session: Session, *, forwards: bool) -> None:
+        """Take whether this session's server forwards the port."""
+
     def exits(self) -> frozenset[ipaddress.IPv4Address]:
         """Return the addresses under which the Internet may see it."""
 
@@ -120,8 +123,15 @@ class PortForwarder:
         self._forward(self._config)
         self._take(step, around, self._config)
         self._forward(self._config)
+        forwards = portforward.forwards(self._memory, time.monotonic())
+        if around.session is not None and forwards is not None:
+            self._tunnel.hear_of_port(around.session, forwards=forwards)
         report = portreport.of(
-            self._memory, step, self._config.port_forwarding, checkable=around.checkable
+            self._memory,
+            step,
+            self._config.port_forwarding,
+            checkable=around.checkable,
+            moves_on=forwards is False,
         )
         self._report = report
         self._show(report)

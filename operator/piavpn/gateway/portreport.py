@@ -33,6 +33,7 @@ def of(
     wanted: PortForwarding | None,
     *,
     checkable: bool = False,
+    moves_on: bool = False,
 ) -> PortReport | None:
     """Return what to report after a step; None while no app wants a port.
 
@@ -41,15 +42,20 @@ def of(
         step: what was done last.
         wanted: the receiver.
         checkable: whether somebody outside can be asked to try the port.
+        moves_on: whether the tunnel is to go to another server for the port's sake.
     """
-    report = _of(memory, step, wanted)
+    report = _of(memory, step, wanted, moves_on=moves_on)
     if report is None or not checkable:
         return report
     return dataclasses.replace(report, is_open=_open(memory, report))
 
 
 def _of(
-    memory: portforward.Memory, step: portforward.Step, wanted: PortForwarding | None
+    memory: portforward.Memory,
+    step: portforward.Step,
+    wanted: PortForwarding | None,
+    *,
+    moves_on: bool,
 ) -> PortReport | None:
     if wanted is None or isinstance(step, portforward.Off):
         return None
@@ -59,9 +65,18 @@ def _of(
     if memory.held is not None and memory.bound_by and memory.bound_by == memory.session:
         return PortReport(port, _bound(memory, memory.held, wanted))
     if memory.failure is not None:
-        return PortReport(port, _condition(conditions.Status.FALSE, memory.failure))
+        why = _moving_on(memory.failure) if moves_on else memory.failure
+        return PortReport(port, _condition(conditions.Status.FALSE, why))
     binding = Failure(Reason.BINDING, "PIA is asked to forward a port.")
     return PortReport(port, _condition(conditions.Status.FALSE, binding))
+
+
+def _moving_on(why: Failure) -> Failure:
+    return Failure(
+        why.reason,
+        f"{why.message}; the tunnel goes on at another server, where the list has one that "
+        "was not left for that today",
+    )
 
 
 def _told(memory: portforward.Memory) -> types.ForwardedPort | None:

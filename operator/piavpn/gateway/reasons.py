@@ -22,6 +22,7 @@ class Reason(StrEnum):
     RENEWAL_FAILING = "RenewalFailing"
     RETURN_FAILING = "ReturnFailing"
     LOCATION_CHANGE_FAILING = "LocationChangeFailing"
+    PORT_MOVE_FAILING = "PortMoveFailing"
     SERVER_ANSWERS = "ServerAnswers"
     BINDING = "Binding"
     BOUND = "Bound"

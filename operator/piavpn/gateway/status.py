@@ -20,6 +20,7 @@ _FAILING = {
     moves.Purpose.LOCATION_CHANGE: Reason.LOCATION_CHANGE_FAILING,
     moves.Purpose.RENEWAL: Reason.RENEWAL_FAILING,
     moves.Purpose.RETURN: Reason.RETURN_FAILING,
+    moves.Purpose.PORT_FORWARDING: Reason.PORT_MOVE_FAILING,
 }
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 
 import gateway_world
 import pytest
+import traffic
 from fakepia_world import FakePia
 from gateway_world import ZURICH401, ZURICH402, World
 from namespaces import Namespace
-from port_receiver import HEARD, RECEIVER, bound, dial, listening, refused
+from port_receiver import HEARD, RECEIVER, bound, dial, listening, ports_at, refused
 
 
 @pytest.fixture
@@ -64,3 +65,21 @@ def test_a_port_that_a_server_does_not_take_any_more_is_replaced(world: World) -
             another = bound(api, but=port)
             with listening(world, another):
                 assert dial(world, another) == HEARD
+
+
+def test_a_server_where_every_port_is_busy_is_left_without_a_break(world: World) -> None:
+    world.tell(ZURICH401, ZURICH402, port_forwarding=RECEIVER)
+    with (
+        world.pia.control.failing({"portForward": {"zurich401": "busy"}}),
+        world.api() as api,
+        world.gateway(),
+    ):
+        told = refused(api, "PortBusy")
+        with traffic.stream(world.app) as stream:
+            port = bound(api)
+            assert port in ports_at(world, "zurich402")
+            with listening(world, port):
+                assert dial(world, port, address="198.18.11.2") == HEARD
+            assert stream.lives()
+        assert "TunnelDown" not in api.told()
+    assert "zurich401" in told["message"]
