@@ -264,6 +264,11 @@ def test_a_service_keeps_the_address_of_its_own_pod() -> None:
     }
 
 
+def test_it_does_so_when_its_status_was_lost() -> None:
+    pods = {IP("10.100.0.10"): OLD, IP("10.100.0.11"): WEB, IP("10.200.0.10"): WEB}
+    assert network.allocate(NETWORK, (service(),), pods) == {WEB: IP("10.100.0.11")}
+
+
 def test_a_held_address_of_another_subnet_is_left_for_one_of_this() -> None:
     services = (service(address="10.200.0.10"),)
     assert network.allocate(NETWORK, services, {}) == {WEB: IP("10.100.0.10")}

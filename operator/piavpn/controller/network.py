@@ -190,7 +190,11 @@ def _address(
     free = owners.get(held, key(service)) == key(service) if held is not None else False
     if held is not None and free and _usable(network, held):
         return held
-    return _first_free_address(network, owners)
+    # A status that was lost, or never written: the pod lives by its address all the same.
+    own = (each for each, owner in owners.items() if owner == key(service))
+    return next((each for each in own if _usable(network, each)), None) or _first_free_address(
+        network, owners
+    )
 
 
 def _first_free_address(
