@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from piavpn.api import gateway_config, types
 from piavpn.api.conditions import PiaVpnCondition, ServiceCondition, Status
 from piavpn.controller import (
+    acceptance,
     authentication,
     build_mounts,
     build_service,
@@ -35,7 +36,7 @@ def decide(seen: model.Observed) -> model.Decision:
     chosen = network.choose_subnet(
         seen.vpn, seen.other_vpns, seen.cluster_cidrs, seen.pods_elsewhere
     )
-    accepted = _accepted(seen, chosen)
+    accepted = acceptance.of_vpn(seen, chosen)
     authenticated, login = authentication.decide(seen)
     choice = servers.decide(seen, seen.vpn)
     net = seen.vpn.status.network
@@ -94,35 +95,6 @@ def _without_vpn(seen: model.Observed) -> model.Decision:
         errands=model.Errands(),
         requeue_seconds=RESYNC_SECONDS,
     )
-
-
-def _accepted(seen: model.Observed, chosen: object) -> model.Verdict:
-    if not seen.cluster_cidrs:
-        return model.Verdict(
-            Status.FALSE,
-            Reason.CLUSTER_CIDRS_UNKNOWN,
-            "neither the nodes' podCIDRs with the ServiceCIDR API nor PIAVPN_CLUSTER_CIDRS tell "
-            "which addresses are the cluster's: set PIAVPN_CLUSTER_CIDRS of the operator's "
-            "Deployment and the node agent's DaemonSet",
-        )
-    if isinstance(chosen, model.Verdict):
-        return chosen
-    if isinstance(seen.credentials, model.CredentialsProblem):
-        return model.Verdict(Status.FALSE, seen.credentials.reason, seen.credentials.message)
-    if isinstance(seen.dedicated_token, model.CredentialsProblem):
-        problem = seen.dedicated_token
-        return model.Verdict(Status.FALSE, problem.reason, problem.message)
-    if seen.vpn is not None and (wrong := _unusable(seen.vpn.spec, chosen)):
-        return wrong
-    return model.Verdict(Status.TRUE, Reason.ACCEPTED)
-
-
-def _unusable(spec: types.PiaVpnSpec, subnet: object) -> model.Verdict | None:
-    if isinstance(subnet, ipaddress.IPv4Network) and (
-        overlaps := network.bypass_problem(spec.bypass_cidrs, subnet)
-    ):
-        return overlaps
-    return renewal.problem(spec.renewal)
 
 
 def _gateway(

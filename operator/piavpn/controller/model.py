@@ -147,6 +147,8 @@ class Observed:
     """Of the namespaces, where the VPN is not for all of them."""
     cluster_cidrs: tuple[ipaddress.IPv4Network, ...] = ()
     node_addresses: tuple[ipaddress.IPv4Address, ...] = ()
+    api_address: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None
+    """Of the API server's own Service."""
     credentials: Credentials | CredentialsProblem | None = None
     account: Account | None = None
     server_list: ServerListState = ServerListState()

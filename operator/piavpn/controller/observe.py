@@ -10,8 +10,7 @@ import contextlib
 import dataclasses
 import ipaddress
 import logging
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +24,7 @@ from piavpn.controller import (
     mirror,
     model,
     network,
+    ranges,
     readiness,
     refusals,
     serverlists,
@@ -34,7 +34,6 @@ from piavpn.controller import (
 
 log = logging.getLogger(__name__)
 
-_CLUSTER_SECONDS = 60.0
 _FINISHED = ("Succeeded", "Failed")
 
 
@@ -54,9 +53,7 @@ class Observer:
         self._lists = lists
         self._dedicated = dedicated
         self._agents = agents
-        self._cidrs: tuple[ipaddress.IPv4Network, ...] = ()
-        self._nodes: tuple[ipaddress.IPv4Address, ...] = ()
-        self._cluster_until = 0.0
+        self._ranges = ranges.Ranges(cluster, operator.cluster_cidrs)
 
     def observe(self, name: str) -> model.Observed:
         """Return what is to be seen of the PiaVpn `name` and of its services.
@@ -64,7 +61,7 @@ class Observer:
         Raises:
             kube.KubeError: the API server did not answer.
         """
-        self._look_at_cluster()
+        known = self._ranges.look()
         vpn, others, invalid = self._vpns(name)
         services = self._services(name)
         pods, elsewhere = self._service_pods(name, services)
@@ -83,8 +80,9 @@ class Observer:
             other_vpns=others,
             services=services,
             namespace_labels=self._namespace_labels(vpn),
-            cluster_cidrs=self._cidrs,
-            node_addresses=self._nodes,
+            cluster_cidrs=known.cidrs,
+            node_addresses=known.nodes,
+            api_address=known.api,
             service_pods=pods,
             pods_elsewhere=elsewhere,
             foreign=objects.foreign,
@@ -219,15 +217,6 @@ class Observer:
         name = names.http_proxy_name(vpn)
         return self._cluster.get(kube.SERVICES, name, self._settings.namespace) is not None
 
-    def _look_at_cluster(self) -> None:
-        """Learn the nodes' addresses and the cluster's ranges: those given, else those found."""
-        if time.monotonic() < self._cluster_until:
-            return
-        nodes = self._cluster.list(kube.NODES)
-        self._nodes = tuple(sorted(set(_internal_addresses(nodes))))
-        self._cidrs = self._settings.cluster_cidrs or self._discovered_cidrs(nodes)
-        self._cluster_until = time.monotonic() + _CLUSTER_SECONDS
-
     def _dedicated_ip(self, spec: types.PiaVpnSpec) -> dict[str, Any]:
         """Return the fields of what is seen that are about the dedicated IP."""
         ref, namespace = spec.dedicated_ip_secret_ref, self._settings.namespace
@@ -239,19 +228,6 @@ class Observer:
             return {"dedicated_token": token}
         state = self._dedicated.state(spec.endpoints, token)
         return {"dedicated_token": token, "dedicated": state}
-
-    def _discovered_cidrs(self, nodes: list[model.Object]) -> tuple[ipaddress.IPv4Network, ...]:
-        """Return the ranges of pods and of Services; nothing unless both are to be found."""
-        pods = [cidr for node in nodes for cidr in node["spec"].get("podCIDRs") or []]
-        services: list[str] = []
-        try:
-            for item in self._cluster.list(kube.SERVICE_CIDRS):
-                services += item["spec"].get("cidrs") or []
-        except kube.KubeError as error:
-            if not error.absent:  # before Kubernetes 1.33 there is no such kind
-                raise
-        halves = _ipv4(pods), _ipv4(services)
-        return halves[0] + halves[1] if all(halves) else ()
 
 
 class _Objects:
@@ -283,18 +259,6 @@ class _Objects:
 
 def _suspended(services: Iterable[types.VpnServiceContainer]) -> set[model.ServiceKey]:
     return {network.key(service) for service in services if service.spec.suspend}
-
-
-def _ipv4(cidrs: Iterable[str]) -> tuple[ipaddress.IPv4Network, ...]:
-    parsed = (ipaddress.ip_network(cidr) for cidr in dict.fromkeys(cidrs))
-    return tuple(cidr for cidr in parsed if isinstance(cidr, ipaddress.IPv4Network))
-
-
-def _internal_addresses(nodes: Iterable[model.Object]) -> Iterator[ipaddress.IPv4Address]:
-    for node in nodes:
-        for told in (node.get("status") or {}).get("addresses") or []:
-            if told["type"] == "InternalIP" and ":" not in told["address"]:
-                yield ipaddress.IPv4Address(told["address"])
 
 
 def _owned_by(found: model.Object, uid: str) -> bool:

@@ -14,7 +14,9 @@ class Reason(StrEnum):
     INVALID = "Invalid"  # a field that this version of the operator cannot read
     CREDENTIALS_NOT_FOUND = "CredentialsNotFound"
     CREDENTIALS_INCOMPLETE = "CredentialsIncomplete"
+    IPV6_CLUSTER = "IPv6Cluster"
     CLUSTER_CIDRS_UNKNOWN = "ClusterCIDRsUnknown"
+    CLUSTER_CIDRS_WRONG = "ClusterCIDRsWrong"
     SUBNET_OVERLAPS = "SubnetOverlaps"
     NO_FREE_SUBNET = "NoFreeSubnet"
     DEDICATED_IP_TOKEN_NOT_FOUND = "DedicatedIPTokenNotFound"  # noqa: S105 - no secret
