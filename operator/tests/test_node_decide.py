@@ -198,6 +198,7 @@ PLAN = PodPlan(Role.SERVICE, NETWORK, IPv4Address("10.100.0.10"), CLUSTER)
 LINK = ClusterLink(IPv4Address("10.244.0.5"), IPv4Address("10.244.0.1"))
 UNTOUCHED = PodState(
     cluster_link=LINK,
+    has_cluster_link=True,
     bridge_link=None,
     lock=None,
     sysctls={"net/ipv4/conf/all/rp_filter": "2"},
@@ -211,6 +212,7 @@ UNTOUCHED = PodState(
 )
 SETTLED = PodState(
     cluster_link=LINK,
+    has_cluster_link=True,
     bridge_link=BridgeLink(
         address=NETWORK.interface(PLAN.address),
         mac="02:76:0a:64:00:0a",
@@ -393,3 +395,37 @@ def test_an_app_bypasses_the_tunnel_to_what_it_or_its_vpn_names_but_never_the_br
     assert app.bypass == (IPv4Network("192.168.0.0/23"), IPv4Network("192.168.7.9/32"))
     assert app.direct == (*CLUSTER, *app.bypass)
     assert gateway.bypass == ()
+
+
+GONE = dataclasses.replace(
+    SETTLED, cluster_link=None, has_cluster_link=False, routes=frozenset(), outlet=None
+)
+
+
+def test_a_link_that_goes_with_nothing_else_is_a_sandbox_s_end() -> None:
+    assert decide.is_torn_down(VERIFIED, GONE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"has_cluster_link": True},
+        {"lock": None},
+        {"lock": "another"},
+        {"other_routes": frozenset({Route(dev="net1")})},
+        {"other_rules": frozenset({Rule(10, lock.REPLY_TABLE)})},
+    ],
+)
+def test_a_link_that_goes_with_more_than_itself_is_damage(change: dict[str, object]) -> None:
+    assert not decide.is_torn_down(VERIFIED, dataclasses.replace(GONE, **change))
+
+
+def test_a_pod_whose_address_is_none_of_the_cluster_s_is_told_what_to_set() -> None:
+    strange = ClusterLink(IPv4Address("10.42.0.5"), IPv4Address("10.42.0.1"))
+    assert decide.misplaced(PLAN, LINK) is None
+    assert decide.misplaced(PLAN, strange) == Problem(
+        "ClusterCIDRsWrong",
+        "the cluster's CNI plugin has given the pod 10.42.0.5, which is in none of the networks"
+        " that are known as the cluster's (10.96.0.0/12, 10.244.0.0/16): set PIAVPN_CLUSTER_CIDRS"
+        " of the node agent's DaemonSet and the operator's Deployment to all pod and service CIDRs",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from collections.abc import Collection
 
 from pyroute2 import NetlinkError
@@ -31,6 +32,9 @@ from piavpn.node.model import ClusterLink, PodPlan, PodState, Role
 
 log = logging.getLogger(__name__)
 
+TEARDOWN_SECONDS = 10.0
+"""How long a sandbox may outlive its link to the cluster before somebody else took that away."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Done:
@@ -47,13 +51,15 @@ class Attacher:
     since is not repaired in the open: its app, or whoever got in, may be sending. It is cut off.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - these are the parts that it drives
         self,
         known: canonical.Canonical,
         wireguard: links.Links,
         filters: outlets.Outlets,
         bells: alarms.Alarms,
         tests: leaktests.LeakTests,
+        *,
+        teardown_seconds: float = TEARDOWN_SECONDS,
     ) -> None:
         self._canonical = known
         self._links = wireguard
@@ -62,6 +68,9 @@ class Attacher:
         self._leak_tests = tests
         self._verified: dict[sandbox.Sandbox, Verified] = {}
         self._damaged: dict[sandbox.Sandbox, str] = {}
+        self._torn_down: dict[sandbox.Sandbox, float] = {}
+        """Those that seem to be ending, and since when."""
+        self._teardown_seconds = teardown_seconds
         self._unforeseen: dict[sandbox.Sandbox, str] = {}
         """Errors that were logged."""
         self._told_of_no_end = False
@@ -88,6 +97,7 @@ class Attacher:
         """Forget all other sandboxes."""
         self._verified = {seen: it for seen, it in self._verified.items() if seen in sandboxes}
         self._damaged = {seen: it for seen, it in self._damaged.items() if seen in sandboxes}
+        self._torn_down = {seen: it for seen, it in self._torn_down.items() if seen in sandboxes}
         self._unforeseen = {seen: it for seen, it in self._unforeseen.items() if seen in sandboxes}
         self._alarms.keep(sandboxes)
 
@@ -114,6 +124,13 @@ class Attacher:
             return plan
         role = self._role(plan, seen)
         state = podnet.observe(fd, role)
+        if self._is_ending(seen, state):
+            outlets.cut_off(fd)
+            return Problem(
+                reasons.WAITING_FOR_SANDBOX,
+                "the pod's link to the cluster was taken down, as before the end of a sandbox:"
+                " the pod is cut off",
+            )
         if damage := self._damage(seen, role, state):
             return self._cut_off(seen, fd, damage)
         return plan if isinstance(plan, Problem) else self._settle(plan, state, seen, fd)
@@ -134,6 +151,8 @@ class Attacher:
                 f"the cluster's CNI plugin has given the pod no address and default route on"
                 f" {names.CLUSTER_LINK} yet",
             )
+        if misplaced := decide.misplaced(plan, link):
+            return misplaced
         ruleset = lock.ruleset(plan, link)
         intact = self._canonical.listing(lock.TABLE, ruleset)
         todo = decide.steps(plan, link, state, intact)
@@ -157,6 +176,16 @@ class Attacher:
         if not self._told_of_no_end:
             log.warning("pods' links have no end on this node: they are not filtered there")
         self._told_of_no_end = True
+
+    def _is_ending(self, seen: sandbox.Sandbox, state: PodState) -> bool:
+        """Tell whether the container runtime is taking a service's pod down, as it seems."""
+        verified = self._verified.get(seen)
+        if seen in self._damaged or verified is None or verified.plan.role is not Role.SERVICE:
+            return False
+        if not decide.is_torn_down(verified, state):
+            return False
+        now = time.monotonic()
+        return now - self._torn_down.setdefault(seen, now) < self._teardown_seconds
 
     def _damage(self, seen: sandbox.Sandbox, role: Role | None, state: PodState) -> str:
         """Return what is, or was, found damaged; empty where nothing was."""

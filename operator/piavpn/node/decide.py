@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 
+from piavpn.api import cidrs
 from piavpn.net import routing
-from piavpn.node import guard, lock, outlet, ways_out
+from piavpn.node import guard, lock, outlet, reasons, ways_out
 from piavpn.node.model import BridgeLink, ClusterLink, PodPlan, PodState, Role
 
 
@@ -78,6 +79,37 @@ def steps(plan: PodPlan, link: ClusterLink, state: PodState, intact_lock: str) -
     if not state.tunnels.issuperset(plan.tunnels):
         todo.append(Step.TUNNELS)
     return tuple(todo)
+
+
+def misplaced(plan: PodPlan, link: ClusterLink) -> Problem | None:
+    """Return what is wrong with the pod's address in the cluster; None where nothing is.
+
+    An app that were let start with too few networks would be reached by nobody, in silence.
+    """
+    if any(link.address in network for network in plan.cluster):
+        return None
+    known = ", ".join(map(str, plan.cluster))
+    return Problem(
+        reasons.CLUSTER_CIDRS_WRONG,
+        f"the cluster's CNI plugin has given the pod {link.address}, which is in none of the"
+        f" networks that are known as the cluster's ({known}): set {cidrs.VARIABLE} of the node"
+        " agent's DaemonSet and the operator's Deployment to all pod and service CIDRs",
+    )
+
+
+def is_torn_down(verified: Verified, state: PodState) -> bool:
+    """Tell whether all that befell a pod is that its link to the cluster is gone.
+
+    Some container runtimes, as CRI-O, take a sandbox's network down before they end the sandbox.
+    """
+    direct = verified.plan.direct
+    fresh = state.other_routes - verified.other_routes
+    return (
+        not state.has_cluster_link
+        and state.lock == verified.lock
+        and not ways_out.in_words(state.other_routes, state.other_rules, direct)
+        and not ways_out.direct_in_words(fresh, direct)
+    )
 
 
 def unseen_damage(state: PodState) -> str:

@@ -155,6 +155,8 @@ class PodState:
 
     cluster_link: ClusterLink | None
     """None while the cluster's CNI plugin has not set it up."""
+    has_cluster_link: bool
+    """Whether the link is there, set up or not."""
     bridge_link: BridgeLink | None
     lock: str | None
     """The lock's table as nft lists it; None where there is none."""

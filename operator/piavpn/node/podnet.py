@@ -43,6 +43,7 @@ def observe(fd: int, role: Role | None) -> PodState:
         bridge_link = links.get(names.POD_LINK)
         state = PodState(
             cluster_link=_cluster_link(addresses, other_routes | own_routes),
+            has_cluster_link=names.CLUSTER_LINK in links,
             bridge_link=None,
             lock=nft.find_table(lock.TABLE),
             sysctls=read_sysctls(lock.sysctls(role) if role else ()),

@@ -23,7 +23,7 @@ from namespaces import Namespace
 from piavpn.net import netns
 from piavpn.node import outlet, sandbox
 from piavpn.node.alarms import Alarms
-from piavpn.node.attach import Attacher
+from piavpn.node.attach import TEARDOWN_SECONDS, Attacher
 from piavpn.node.canonical import Canonical
 from piavpn.node.leaktests import LeakTests
 from piavpn.node.links import Links
@@ -101,7 +101,9 @@ class World:
         self.node.run(f"sysctl -qw net.ipv4.conf.{link}.proxy_arp=1")
         self.node.run(f"sysctl -qw net.ipv4.neigh.{link}.proxy_delay=0")
 
-    def attacher(self, outlets: Outlets | None = None) -> Attacher:
+    def attacher(
+        self, outlets: Outlets | None = None, teardown_seconds: float = TEARDOWN_SECONDS
+    ) -> Attacher:
         """Return what attaches pods, as an agent has it that was just started."""
         known = Canonical()
         if outlets is None:
@@ -110,7 +112,8 @@ class World:
         alarms = Alarms(threading.Event())
         self._stack.callback(alarms.close)
         wireguard = Links(pathlib.Path("/nonexistent"))
-        return Attacher(known, wireguard, outlets, alarms, LeakTests(alarms, threading.Event()))
+        tests = LeakTests(alarms, threading.Event())
+        return Attacher(known, wireguard, outlets, alarms, tests, teardown_seconds=teardown_seconds)
 
     def end(self, pod: TestPod) -> None:
         """End the pod's sandbox process."""

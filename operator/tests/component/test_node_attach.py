@@ -196,6 +196,61 @@ def test_what_others_add_and_leads_nowhere_outside_is_left_alone(
     assert pod.run("ip rule; ip route show table all") == before
 
 
+def test_a_pod_whose_cluster_network_is_taken_down_is_cut_off_and_its_sandbox_s_end_awaited(
+    world: World, attacher: Attacher, pod: TestPod
+) -> None:
+    """So do some container runtimes, as CRI-O, before they end a sandbox."""
+    attacher.bring(service(ADDRESS), pod.seen)
+    pod.run("ip link del eth0")
+    ending = Problem(
+        "WaitingForSandbox",
+        "the pod's link to the cluster was taken down, as before the end of a sandbox: the pod is"
+        " cut off",
+    )
+    assert attacher.bring(service(ADDRESS), pod.seen) == ending
+    assert world.node.run("ip -o link show up type veth | grep -v wan", check=False) == ""
+    # Looking again changes nothing, until its lock goes, too.
+    assert attacher.bring(service(ADDRESS), pod.seen) == ending
+    pod.run("nft delete table inet piavpn_lock")
+    outcome = attacher.bring(service(ADDRESS), pod.seen)
+    assert isinstance(outcome, Problem)
+    assert outcome.reason == "Tampered"
+
+
+def test_a_pod_that_lives_on_without_its_cluster_network_was_tampered_with(
+    world: World, pod: TestPod
+) -> None:
+    namespaces.cni_plugins()
+    with world.node.entered():
+        bridge.ensure(NETWORK, None)
+        attacher = world.attacher(teardown_seconds=0)
+        attacher.bring(service(ADDRESS), pod.seen)
+        pod.run("ip link del eth0")
+        outcome = attacher.bring(service(ADDRESS), pod.seen)
+    assert isinstance(outcome, Problem)
+    assert outcome.reason == "Tampered"
+    assert world.node.run("ip -o link show up type veth | grep -v wan", check=False) == ""
+
+
+def test_a_pod_with_an_address_that_is_none_of_the_cluster_s_is_not_attached(
+    attacher: Attacher, pod: TestPod
+) -> None:
+    elsewhere = (IPv4Network("10.42.0.0/16"), IPv4Network("10.43.0.0/16"))
+    wrong = dataclasses.replace(service(ADDRESS), cluster=elsewhere)
+    outcome = attacher.bring(wrong, pod.seen)
+    assert isinstance(outcome, Problem)
+    assert outcome.reason == "ClusterCIDRsWrong"
+    assert "vpn0" not in pod.run("ip -o link")
+    # One that was attached before keeps its lock, and is watched on.
+    assert isinstance(attacher.bring(service(ADDRESS), pod.seen), Done)
+    assert attacher.bring(wrong, pod.seen) == outcome
+    assert "10.244.0.0/16" in pod.run("nft list table inet piavpn_lock")
+    pod.run("nft delete table inet piavpn_lock")
+    damaged = attacher.bring(wrong, pod.seen)
+    assert isinstance(damaged, Problem)
+    assert damaged.reason == "Tampered"
+
+
 def test_only_the_damaged_pod_is_cut_off(world: World, attacher: Attacher, pod: TestPod) -> None:
     other = world.pod()
     attacher.bring(service(ADDRESS), pod.seen)

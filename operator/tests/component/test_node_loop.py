@@ -248,8 +248,23 @@ def test_a_damaged_pod_that_is_being_deleted_already_is_cut_off_without_a_word(
     metadata = {"deletionTimestamp": "2026-11-23T11:00:00Z"}
     api.put(kube.PODS, "app-0", "media", metadata=metadata)
     agent.make_pass()
-    pod.run("ip link del eth0")
+    pod.run("nft delete table inet piavpn_lock")
     agent.comes_to(agent.is_tampered_with, what="the agent notices")
+    assert (deleted(api), events(api)) == ([], [])
+
+
+def test_a_sandbox_that_is_taken_down_before_it_ends_is_no_damage(
+    agent: Agent, api: kube_server.Api
+) -> None:
+    pod = agent.attach()
+    agent.make_pass()
+    pod.run("ip link del eth0")
+    agent.comes_to(
+        lambda: agent.confined() == ("False", "WaitingForSandbox"), what="the agent notices"
+    )
+    agent.world.end(pod)
+    agent.make_pass()
+    assert agent.confined() == ("False", "WaitingForSandbox")
     assert (deleted(api), events(api)) == ([], [])
 
 
