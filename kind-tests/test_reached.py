@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,19 @@ from harness import answers, kubectl, lan, manifests, nodes, probes, waiting
 ROOM = "test-reached"
 BALANCED = "172.31.255.77"
 """What a load balancer would announce: an address that nobody has."""
-LAN_PORT = 7701
+LAN_PORT, INGRESS_PORT = 7701, 7703
 APP = probes.Pod("web-0", ROOM)
 PORTS = [
     {"name": "http", "port": answers.HTTP, "targetPort": answers.HTTP, "protocol": "TCP"},
     {"name": "udp", "port": answers.UDP, "targetPort": answers.UDP, "protocol": "UDP"},
 ]
+_INGRESS = """
+import os, sys
+with open("/dev/shm/conf", "w") as conf:
+    conf.write(f'Port 8888\\nReverseOnly Yes\\nReversePath "/" "{sys.argv[1]}"\\n')
+os.execvp("tinyproxy", ["tinyproxy", "-d", "-c", "/dev/shm/conf"])
+"""
+"""A reverse proxy: to whom it asks for all that it is asked."""
 _GET = """
 import sys, urllib.request
 try: print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode().strip())
@@ -74,28 +81,48 @@ def service(name: str, **spec: object) -> Iterator[kubectl.Object]:
 # Probes
 
 
+def answering() -> kubectl.Object:
+    return {"command": list(answers.COMMAND)}
+
+
+def etcd() -> kubectl.Object:
+    """Return the program with gRPC's health service that every kubeadm cluster has."""
+    chosen = ("-n", "kube-system", "-l", "component=etcd")
+    image = kubectl.run("get", "pods", *chosen, "-o", "jsonpath={.items[0]..image}").split()
+    if not image:
+        pytest.skip("this cluster has no etcd of its own to run as an app")
+    command = ["etcd", "--data-dir=/data", "--advertise-client-urls=http://127.0.0.1:2379"]
+    return {
+        "image": image[0],
+        "command": [*command, "--listen-client-urls=http://0.0.0.0:2379"],
+        "mounts": [{"path": "/data", "emptyDir": {}}],
+    }
+
+
 @pytest.mark.parametrize(
-    ("probe", "failing"),
+    ("program", "probe", "failing"),
     [
         (
+            answering,
             {"httpGet": {"path": "/ready", "port": answers.HTTP}},
             {"httpGet": {"path": "/never", "port": answers.HTTP}},
         ),
-        ({"tcpSocket": {"port": answers.HTTP}}, {"tcpSocket": {"port": 1}}),
-        ({"exec": {"command": ["true"]}}, {"exec": {"command": ["false"]}}),
+        (answering, {"tcpSocket": {"port": answers.HTTP}}, {"tcpSocket": {"port": 1}}),
+        (answering, {"exec": {"command": ["true"]}}, {"exec": {"command": ["false"]}}),
+        (etcd, {"grpc": {"port": 2379}}, {"grpc": {"port": 2379, "service": "nobody's"}}),
     ],
-    ids=["http", "tcp", "exec"],
+    ids=["http", "tcp", "exec", "grpc"],
 )
 def test_the_kubelet_s_probes_tell_whether_an_app_is_well(
     steady: probes.Tunnel,
+    program: Callable[[], kubectl.Object],
     probe: kubectl.Object,
     failing: kubectl.Object,
     request: pytest.FixtureRequest,
 ) -> None:
     def probed(by: kubectl.Object) -> kubectl.Object:
         often = {**by, "periodSeconds": 1, "failureThreshold": 1}
-        command = list(answers.COMMAND)
-        return manifests.app("probed", ROOM, steady.vpn, command=command, readinessProbe=often)
+        return manifests.app("probed", ROOM, steady.vpn, readinessProbe=often, **program())
 
     request.addfinalizer(lambda: kubectl.delete(probed(probe)))
     kubectl.apply(probed(probe))
@@ -171,6 +198,28 @@ def test_the_lan_reaches_a_load_balancer_s_address(policy: str) -> None:
             return policy == "Cluster" or told == (lan.address(), lan.address())
 
         waiting.eventually(reached, "TCP and UDP from the LAN")
+
+
+@pytest.mark.owns_nodes
+def test_an_ingress_on_any_node_brings_the_lan_to_it(caller: probes.Pod) -> None:
+    """As ingress controllers do it: they pass the Service by and ask its endpoints themselves."""
+    endpoints = ("-n", ROOM, "-l", "kubernetes.io/service-name=web")
+    found = kubectl.run("get", "endpointslices", *endpoints, "-o", "jsonpath={..addresses[0]}")
+    assert found == APP.address
+    ingress = manifests.ordinary_pod("ingress", ROOM, caller.node)
+    (container,) = ingress["spec"]["containers"]
+    container["command"] = ["python3", "-c", _INGRESS, f"http://{found}:{answers.HTTP}/"]
+    container["ports"] = [{"containerPort": 8888, "hostPort": INGRESS_PORT}]
+    try:
+        kubectl.apply(ingress)
+        kubectl.wait_for("pod", "ingress", "Ready", ROOM)
+        by = probes.Pod("ingress", ROOM)
+        address = nodes.address_of(by.node)
+        # What pods of other nodes send may come with their node's address.
+        asks = (by.address, address)
+        waiting.eventually(lambda: lan.tcp(address, INGRESS_PORT) in asks, "the app's answer")
+    finally:
+        kubectl.delete(ingress)
 
 
 @pytest.mark.owns_nodes
