@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -43,6 +44,24 @@ def test_a_services_pod_is_read() -> None:
         address=IPv4Address("10.100.0.10"),
         name_servers=("10.100.0.2",),
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("2026-11-23T13:00:00+01:00", datetime(2026, 11, 23, 12, tzinfo=UTC)),
+        ("2026-11-23T12:00:00", None),
+        ("now", None),
+    ],
+)
+def test_a_leak_test_is_asked_for_by_a_time_with_a_zone(
+    written: str, asked: datetime | None
+) -> None:
+    body = pod(SERVICE)
+    body["metadata"]["annotations"]["piavpn.dev/leak-test-requested-at"] = written
+    seen = readers.read_service_pod(body)
+    assert seen is not None
+    assert seen.pod.leak_test_asked == asked
 
 
 def test_a_services_pod_that_breaks_the_promise_is_known_by_what_does() -> None:

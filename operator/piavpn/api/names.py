@@ -34,6 +34,10 @@ ANNOTATION_SESSION_INPUTS = f"{GROUP}/session-inputs"
 """On a gateway's pod: changed to make the kubelet refresh the mounted token and server list now."""
 ANNOTATION_RENEW_REQUESTED_AT = f"{GROUP}/renew-requested-at"
 """On a PiaVpn, by its user: the time (RFC 3339) from which its session is to be renewed."""
+ANNOTATION_CHECK_PORT_REQUESTED_AT = f"{GROUP}/check-port-requested-at"
+"""On a PiaVpn, by its user: a time (RFC 3339); its forwarded port is tried from outside now."""
+ANNOTATION_LEAK_TEST_REQUESTED_AT = f"{GROUP}/leak-test-requested-at"
+"""On an app's pod, by its user: a time (RFC 3339); the pod is tested for leaks now."""
 
 LABEL_NODE_AGENT = f"{GROUP}/node-agent"
 """On the Leases of node agents, with an empty value."""
@@ -118,6 +122,11 @@ def account_name(
 def lease_name(node: str) -> str:
     """Return the name of the Lease that the agent of this node renews."""
     return f"piavpn-node-agent-{node}"
+
+
+def asked_for_at(time: str) -> str:
+    """Return how a LeakFree condition's message ends that answers the request of this time."""
+    return f"; asked for at {time}"
 
 
 def wireguard_directory(vpn: str) -> str:

@@ -11,7 +11,7 @@ import zoneinfo
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from piavpn.api import codec, gateway_config, types
+from piavpn.api import codec, gateway_config, requests, types
 from piavpn.api.conditions import Status
 from piavpn.controller import model
 from piavpn.controller.reasons import Reason
@@ -46,11 +46,7 @@ def decide(
 
 def requested(vpn: types.PiaVpn) -> datetime | None:
     """Return the time at which a renewal was asked for; None where none was, or no time."""
-    try:
-        asked = datetime.fromisoformat(vpn.renew_requested_at or "")
-    except ValueError:
-        return None
-    return asked.astimezone(UTC) if asked.tzinfo is not None else None
+    return requests.asked_at(vpn.renew_requested_at)
 
 
 def notices(vpn: types.PiaVpn) -> tuple[model.Notice, ...]:

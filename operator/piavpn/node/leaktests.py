@@ -7,9 +7,11 @@ import logging
 import threading
 import time
 from collections.abc import Collection
+from datetime import datetime
 
 from pyroute2 import NetlinkError
 
+from piavpn.api import codec, names
 from piavpn.api.conditions import Status
 from piavpn.net import nft
 from piavpn.node import alarms, leakprobe, leaktest, reasons, report, sandbox
@@ -21,6 +23,8 @@ INTERVAL_SECONDS = 60.0
 """Between tests of a pod while nothing changes in its namespace."""
 _SHORTEST_SECONDS = 1.0
 """Between tests of a pod in which something changes all the time."""
+_ASKED_SECONDS = 5.0
+"""Between tests of a pod that somebody asks for again and again."""
 _RETRY_SECONDS = 10.0
 _IDLE_SECONDS = 1.0
 _LIVE_SECONDS = 120.0
@@ -56,6 +60,8 @@ class Verdict:
     """Whether the node's filter dropped raw frames; None where the node has no end of the link."""
     failure: str = ""
     """Why the pod could not be tested."""
+    asked: datetime | None = None
+    """The last request that is answered."""
 
     @property
     def passed(self) -> bool:
@@ -70,8 +76,18 @@ class Verdict:
         return "; ".join([*self.leaks[:_TOLD], *rest])
 
     @property
+    def conclusive(self) -> bool:
+        """Whether another test at once would find no more."""
+        return not self.uncounted or self.uncertain
+
+    @property
     def told(self) -> str:
-        """Say it in words."""
+        """Say it in words, and which request it answers."""
+        answers = names.asked_for_at(codec.format_time(self.asked)) if self.asked else ""
+        return f"{self._found}{answers}"
+
+    @property
+    def _found(self) -> str:
         if self.failure:
             return f"could not be made: {self.failure}"
         if self.leaks:
@@ -112,6 +128,7 @@ class _Target:
     due: float = 0.0
     """On the monotonic clock."""
     tested: float = float("-inf")
+    asked: datetime | None = None
     verdict: Verdict | None = None
     uncertain: int = 0
     """Runs in a row with uncounted packets."""
@@ -159,6 +176,16 @@ class LeakTests:
                 target.due = target.tested + _SHORTEST_SECONDS
         self._due.set()
 
+    def ask(self, seen: sandbox.Sandbox, asked: datetime) -> None:
+        """Test a pod soon, once for each time at which it was asked for."""
+        with self._lock:
+            target = self._targets.get(seen)
+            if target is None or target.asked == asked or self.leak(seen):
+                return
+            target.asked = asked
+            target.due = min(target.due, target.tested + _ASKED_SECONDS)
+        self._due.set()
+
     def keep(self, sandboxes: Collection[sandbox.Sandbox]) -> None:
         """Forget all other sandboxes."""
         with self._lock:
@@ -203,15 +230,21 @@ class LeakTests:
         """Test the pods whose time has come. The calling thread is in the node's namespace."""
         self._last_round = now = time.monotonic()
         with self._lock:
-            due = [(seen, it.plan, it.link) for seen, it in self._targets.items() if it.due <= now]
-        for seen, plan, link in due:
+            due = [
+                (seen, it.plan, it.link, it.asked)
+                for seen, it in self._targets.items()
+                if it.due <= now
+            ]
+        for seen, plan, link, asked in due:
             if stop is not None and stop.is_set():
                 return
             if found := _test(seen, plan, link):
-                self._take(seen, plan, found)
+                self._take(seen, plan, found, asked)
             self._last_round = time.monotonic()
 
-    def _take(self, seen: sandbox.Sandbox, plan: PodPlan, found: Verdict) -> None:
+    def _take(
+        self, seen: sandbox.Sandbox, plan: PodPlan, found: Verdict, asked: datetime | None
+    ) -> None:
         with self._lock:
             target = self._targets.get(seen)
             if target is None or target.plan != plan:
@@ -219,10 +252,16 @@ class LeakTests:
             target.uncertain = target.uncertain + 1 if found.uncounted else 0
             uncertain = target.uncertain >= _MOST_UNCERTAIN
             verdict = dataclasses.replace(found, uncertain=uncertain)
-            before, target.verdict = target.verdict, verdict
+            before = target.verdict
+            answered = before.asked if before is not None else None
+            if verdict.conclusive:
+                answered = asked
+            target.verdict = verdict = dataclasses.replace(verdict, asked=answered)
             target.tally.take(verdict)
             target.tested = time.monotonic()
             target.due = target.tested + _pause(verdict)
+            if target.asked != asked:
+                target.due = min(target.due, target.tested + _ASKED_SECONDS)
         if before is not None and before.told == verdict.told:
             return
         level = logging.INFO if verdict.passed else logging.WARNING

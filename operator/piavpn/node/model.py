@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import ipaddress
+from datetime import datetime
 
 from piavpn.api import names
 from piavpn.net.routing import Route, Rule
@@ -80,6 +81,8 @@ class Pod:
     """Of a service's pod: all that its resolver asks."""
     port_hook: str | None = None
     """ID of the container that tells the app its port, empty while none runs; None without one."""
+    leak_test_asked: datetime | None = None
+    """The time at which its user asked for a leak test; None where nobody did."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -93,6 +93,8 @@ class Pods:
             return plan if isinstance(plan, Problem) else tracked.outcome
         if plan != tracked.plan or now >= tracked.next_look or seen in self._changed:
             self._look(pod, tracked, plan, seen, now)
+        if pod.leak_test_asked is not None:
+            self._leak_tests.ask(seen, pod.leak_test_asked)
         return tracked.outcome
 
     def begin(self, uids: Collection[str], sandboxes: Mapping[str, sandbox.Sandbox]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from piavpn.api import codec, gateway_config, names, promise
+from piavpn.api import codec, gateway_config, names, promise, requests
 from piavpn.api.conditions import Condition, PodCondition
 from piavpn.api.gateway_config import GatewayConfig
 from piavpn.node.model import Gate, Owner, Pod, Role
@@ -89,6 +89,7 @@ def _read_pod(body: Object, role: Role, vpn: str, owner: Owner) -> SeenPod | Non
     if status.get("phase") in _ENDED:
         return None
     metadata = body["metadata"]
+    annotations = metadata.get("annotations", {})
     pod = Pod(
         uid=metadata["uid"],
         name=metadata["name"],
@@ -96,10 +97,11 @@ def _read_pod(body: Object, role: Role, vpn: str, owner: Owner) -> SeenPod | Non
         role=role,
         vpn=vpn,
         owner=owner,
-        address=_address(metadata.get("annotations", {}).get(names.ANNOTATION_ADDRESS)),
+        address=_address(annotations.get(names.ANNOTATION_ADDRESS)),
         ending="deletionTimestamp" in metadata,
         gate=_gate(status),
         port_hook=_port_hook(body),
+        leak_test_asked=requests.asked_at(annotations.get(names.ANNOTATION_LEAK_TEST_REQUESTED_AT)),
     )
     return SeenPod(datetime.fromisoformat(metadata["creationTimestamp"]), pod, _told(status))
 

@@ -4,7 +4,9 @@ import dataclasses
 import errno
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from ipaddress import IPv4Address
 
 import namespaces
@@ -214,6 +216,15 @@ class Tests:
     def report(self) -> Report:
         return self.tests.report(TOLD_OF, self.locked.pod.seen)
 
+    def until_answered(self, time: str) -> None:
+        """Wait until the report says that it answers this request."""
+
+        def answered() -> bool:
+            self.tests.test_due()
+            return self.report().message.endswith(f"on the node's side; asked for at {time}")
+
+        namespaces.eventually(answered, what=f"an answer to the request of {time}")
+
     def retest(self) -> Verdict:
         """Test again, as soon as that is allowed after a change."""
         before = self.verdict()
@@ -284,6 +295,34 @@ def test_packets_that_only_the_lock_does_not_count_cut_no_pod_off_but_are_told_o
     tests.retest()
     assert tests.report().reason == "Leaked"
     assert tests.alarms.changed() == {seen}
+
+
+def test_a_test_that_is_asked_for_is_made_soon_and_says_so_from_then_on(tests: Tests) -> None:
+    tests.tests.test_due()
+    assert tests.report().message.endswith(" failed; raw frames are dropped on the node's side")
+    asked = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    tests.tests.ask(tests.locked.pod.seen, asked)
+    tests.until_answered("2026-11-23T12:00:00Z")
+    for _ in range(3):
+        tests.tests.ask(tests.locked.pod.seen, asked)
+        tests.tests.test_due()
+    assert tests.tests.tally(tests.locked.pod.seen).passed == 2
+    tests.retest()
+    tests.until_answered("2026-11-23T12:00:00Z")
+
+
+def test_whoever_asks_again_and_again_has_the_last_wish_only_and_after_seconds(
+    tests: Tests,
+) -> None:
+    tests.tests.test_due()
+    started = time.monotonic()
+    for minute in range(50):
+        asked = datetime(2026, 11, 23, 12, minute, tzinfo=UTC)
+        tests.tests.ask(tests.locked.pod.seen, asked)
+        tests.tests.test_due()
+    tests.until_answered("2026-11-23T12:49:00Z")
+    runs = tests.tests.tally(tests.locked.pod.seen).passed
+    assert runs <= 1 + (time.monotonic() - started) / 5
 
 
 def test_a_sandbox_that_has_ended_is_no_leak(tests: Tests) -> None:
