@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from piavpn.cli import main
 from piavpn.cli.output import Output
 
 SYSTEM = "piavpn-system"
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SUBNET = {
     "subnet": "10.100.0.0/24",
     "bridge": "br-home",
@@ -52,7 +55,9 @@ class Kubectl:
 
     def piavpn(self, *arguments: str) -> Said:
         out, err = io.StringIO(), io.StringIO()
-        code = main.run([*arguments, "--kubeconfig", str(self.kubeconfig)], Output(out, err))
+        code = main.run(
+            [*arguments, "--kubeconfig", str(self.kubeconfig)], Output(out, err, clock=lambda: NOW)
+        )
         return Said(code, out.getvalue(), err.getvalue())
 
 
@@ -123,9 +128,14 @@ def put_vpn(
 
 
 def put_app(
-    api: kube_server.Api, name: str = "web", namespace: str = "media", **status: Any
+    api: kube_server.Api,
+    name: str = "web",
+    namespace: str = "media",
+    *,
+    spec: dict[str, Any] | None = None,
+    **status: Any,
 ) -> None:
-    """Make a VpnServiceContainer that works, but for what `status` says."""
+    """Make a VpnServiceContainer that works, but for what `spec` and `status` say."""
     working = {
         "address": "10.100.0.10",
         "conditions": [
@@ -139,6 +149,45 @@ def put_app(
         kube.VPN_SERVICE_CONTAINERS,
         name,
         namespace,
-        spec={"vpnRef": {"name": "home"}, "image": "busybox"},
+        spec={"vpnRef": {"name": "home"}, "image": "busybox"} | (spec or {}),
         status=working | status,
     )
+
+
+def put_pod(
+    api: kube_server.Api,
+    name: str = "web-0",
+    namespace: str = "media",
+    labels: dict[str, str] | None = None,
+    **status: Any,
+) -> None:
+    """Make the pod of an app that runs, but for what `status` says."""
+    running = {
+        "phase": "Running",
+        "initContainerStatuses": [{"name": "piavpn-gate", "containerID": "containerd://1"}],
+        "containerStatuses": [{"name": "app", "containerID": "containerd://2", "restartCount": 0}],
+        "conditions": [
+            {"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-23T10:00:05Z"},
+            condition("piavpn.dev/Confined", "True", "Attached"),
+        ],
+    }
+    labels = labels or {"piavpn.dev/vpn": "home", "piavpn.dev/service": "web"}
+    api.put(
+        kube.PODS,
+        name,
+        namespace,
+        metadata={"labels": labels},
+        spec={"nodeName": "worker"},
+        status=running | status,
+    )
+
+
+def on_patch(api: kube_server.Api, resource: str, then: Callable[[], None]) -> None:
+    """Do as other programs do, as soon as somebody patches such an object."""
+
+    def react(call: kube_server.Call) -> None:
+        if (call.verb, call.resource) == ("patch", resource):
+            # Once the server has answered: it lets one in after the other.
+            threading.Thread(target=then).start()
+
+    api.fault = react

@@ -64,8 +64,13 @@ class Api(http.server.ThreadingHTTPServer):
         self.calls: list[Call] = []
         self.changes: list[Call] = []
         self._objects: dict[tuple[str, str, str | None, str], Object] = {}
+        self.texts: dict[str, str] = {}
+        """What is no object, as logs, by path."""
         self._versions = itertools.count(1)
         self._lock = threading.RLock()
+        self._history: list[tuple[int, str, Any, Object]] = []
+        self._changed = threading.Condition(self._lock)
+        self.closing = False
 
     @property
     def url(self) -> str:
@@ -97,7 +102,8 @@ class Api(http.server.ThreadingHTTPServer):
 
     def remove(self, kind: kube.Kind, name: str, namespace: str | None = None) -> None:
         with self._lock:
-            del self._objects[_key(kind, namespace, name)]
+            key = _key(kind, namespace, name)
+            self._note("DELETED", key, self._objects.pop(key))
 
     # What the server does with a request
 
@@ -147,8 +153,39 @@ class Api(http.server.ThreadingHTTPServer):
         if wanted not in (None, old["metadata"]["uid"]):
             raise RefusalError(409, "the UID in the precondition does not match")
         self.changes.append(call)
-        del self._objects[key]
+        self._note("DELETED", key, self._objects.pop(key))
         return {"kind": "Status", "status": "Success"}
+
+    def _note(self, change: str, key: Any, item: Object) -> None:
+        version = next(self._versions)
+        item["metadata"]["resourceVersion"] = str(version)
+        self._history.append((version, change, key, copy.deepcopy(item)))
+        self._changed.notify_all()
+
+    def follow(self, call: Call) -> Iterator[Object]:
+        """Yield what a watch tells, until the server ends."""
+        since = int(dict(urllib.parse.parse_qsl(call.query))["resourceVersion"])
+        while True:
+            with self._changed:
+                while not (self.closing or (self._history and self._history[-1][0] > since)):
+                    self._changed.wait()
+                if self.closing:
+                    return
+                news = [entry for entry in self._history if entry[0] > since]
+                since = news[-1][0]
+            for _, change, (group, resource, namespace, _), item in news:
+                if (
+                    (group, resource) == (call.group, call.resource)
+                    and call.namespace in (None, namespace)
+                    and _selected(item, call.selector)
+                    and _has_field(item, call.fields)
+                ):
+                    yield {"type": change, "object": item}
+
+    def close_watches(self) -> None:
+        with self._changed:
+            self.closing = True
+            self._changed.notify_all()
 
     def _change(self, call: Call, key: Any, body: Object) -> Object:
         old = self._objects.get(key)
@@ -174,8 +211,8 @@ class Api(http.server.ThreadingHTTPServer):
         old = self._objects.get(key)
         if old is not None and new.get("spec") != old.get("spec"):
             new["metadata"]["generation"] += 1
-        new["metadata"]["resourceVersion"] = str(next(self._versions))
         self._objects[key] = new
+        self._note("MODIFIED" if old is not None else "ADDED", key, new)
         kept: Object = copy.deepcopy(new)
         return kept
 
@@ -201,6 +238,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else None
         call = _call(self.command, self.path, self.headers.get("Content-Type") or "")
+        if call.verb == "watch":
+            self._follow(call)
+            return
+        if (text := self.server.texts.get(self.path.partition("?")[0])) is not None:
+            self._send(200, "text/plain", text.encode())
+            return
         try:
             status, answer = 200, self.server.answer(call, body)
         except SilenceError:
@@ -208,9 +251,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         except RefusalError as refusal:
             status, answer = refusal.status, {"kind": "Status", "message": str(refusal)}
-        content = json.dumps(answer).encode()
+        self._send(status, "application/json", json.dumps(answer).encode())
+
+    def _follow(self, call: Call) -> None:
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            self.wfile.flush()
+            for change in self.server.follow(call):
+                line = json.dumps(change).encode() + b"\n"
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+                self.wfile.flush()
+
+    def _send(self, status: int, kind: str, content: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -232,6 +289,8 @@ def _call(method: str, target: str, content: str) -> Call:
     resource, name = parts[0], parts[1] if len(parts) > 1 else None
     verb = {"PATCH": "patch", "POST": "create", "DELETE": "delete"}.get(method)
     fields = dict(urllib.parse.parse_qsl(query))
+    if "watch" in fields:
+        verb = "watch"
     return Call(
         verb=verb or ("get" if name else "list"),
         group=group,
@@ -304,5 +363,6 @@ def serving(allowed: Callable[[Call], bool] = lambda _call: True) -> Iterator[Ap
         try:
             yield api
         finally:
+            api.close_watches()
             api.shutdown()
             thread.join()

@@ -131,6 +131,11 @@ def read_service(found: kube.Object) -> types.VpnServiceContainer:
         ) from error
 
 
+def full_name(service: types.VpnServiceContainer) -> str:
+    """Return NAMESPACE/NAME."""
+    return f"{service.namespace}/{service.name}"
+
+
 def _full_name(found: kube.Object) -> str:
     return f"{found['metadata']['namespace']}/{found['metadata']['name']}"
 
@@ -139,7 +144,8 @@ def _instead(name: str, there: Iterable[str]) -> str:
     known = sorted(there)
     if not known:
         return "there is none at all"
-    if similar := difflib.get_close_matches(name, known, n=3):
+    elsewhere = [each for each in known if each.rpartition("/")[2] == name.rpartition("/")[2]]
+    if similar := elsewhere[:3] or difflib.get_close_matches(name, known, n=3):
         return f"did you mean {' or '.join(similar)}?"
     rest = f", and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
     return f"there is {', '.join(known[:_MOST_NAMED])}{rest}"

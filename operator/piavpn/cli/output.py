@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 _ABSENT = "-"
@@ -15,8 +16,17 @@ _CLEAR_SCREEN = "\x1b[H\x1b[2J\x1b[3J"
 class Output:
     """Where a command writes to. Results go to `out`; progress, errors and hints to `err`."""
 
-    def __init__(self, out: TextIO, err: TextIO, *, as_json: bool = False) -> None:
+    def __init__(
+        self,
+        out: TextIO,
+        err: TextIO,
+        *,
+        as_json: bool = False,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self.as_json = as_json
+        self.now = clock
+        """Returns the time by which ages are told."""
         self._out = out
         self._err = err
         self._in_progress = False

@@ -189,6 +189,31 @@ class Cluster:
         """
         return watching.watch(self, Selection(kind, namespace, labels, fields), stop)
 
+    def lines(
+        self, path: str, query: Mapping[str, str], *, follow: bool = False
+    ) -> Iterator[bytes]:
+        """Yield the lines of an answer that is text, as a container's log, without their ends.
+
+        Args:
+            path: of the URL.
+            query: its parameters.
+            follow: whether the server may be silent for as long as it likes.
+
+        Raises:
+            KubeError: the API server refused, or the answer breaks off.
+        """
+        timeout = (_REQUEST_TIMEOUT[0], None) if follow else _REQUEST_TIMEOUT
+        response = self._send("GET", path, query=query, timeout=timeout)
+        raw = response.response
+        try:
+            if response.status >= _FIRST_ERROR:
+                raise _refused(f"GET {path}", response.status, response.read())
+            yield from _lines(raw, last=True)
+        except urllib3.exceptions.HTTPError as error:
+            raise KubeError(0, f"GET {path}: {error}") from error
+        finally:
+            raw.close()
+
     def list_with_version(self, selection: Selection) -> tuple[builtins.list[Object], str]:
         """Return the objects and the resource version from which a watch goes on."""
         kind = selection.kind
@@ -254,7 +279,7 @@ class Cluster:
         query: Mapping[str, str] | None,
         body: Object | None = None,
         content: str = "json",
-        timeout: tuple[float, float] = _REQUEST_TIMEOUT,
+        timeout: tuple[float, float | None] = _REQUEST_TIMEOUT,
     ) -> Any:  # noqa: ANN401 - the client's response type is not typed
         headers = {"Accept": "application/json", "Content-Type": f"application/{content}"}
 
@@ -311,8 +336,11 @@ def _object(text: bytes) -> Object:
     return parsed
 
 
-def _lines(raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+def _lines(raw: urllib3.BaseHTTPResponse, *, last: bool = False) -> Iterator[bytes]:
+    """Yield the lines that are not empty; the last one also without its end, if so asked."""
     rest = b""
     for chunk in raw.stream(amt=None, decode_content=False):
         *lines, rest = (rest + chunk).split(b"\n")
         yield from (line for line in lines if line)
+    if last and rest:
+        yield rest
