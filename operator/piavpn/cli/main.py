@@ -8,10 +8,21 @@ import sys
 from collections.abc import Sequence
 
 from piavpn import kube
-from piavpn.cli import cluster, doctor, errors, leaktest, port, regions, renew, status, upgrade
+from piavpn.cli import (
+    capture,
+    cluster,
+    doctor,
+    errors,
+    leaktest,
+    port,
+    regions,
+    renew,
+    status,
+    upgrade,
+)
 from piavpn.cli.output import Output
 
-COMMANDS = (status, regions, renew, port, leaktest, doctor, upgrade)
+COMMANDS = (status, regions, renew, port, leaktest, doctor, upgrade, capture)
 """The modules of the commands; each has `add_to`."""
 
 
