@@ -47,7 +47,9 @@ shift
 exec "$@" -i "$link" "udp and ($FILTER)"
 """
 _NETWORK_OF_GATEWAY = """\
-ip -details address; ip rule; ip route show table all; nft list ruleset; wg show all
+ip -details address; ip rule; ip route show table all; nft list ruleset
+# wireguard-go's socket is the gateway's own user's.
+wg show all || setpriv --reuid=65534 --regid=65534 --clear-groups wg show all
 """
 _NETWORK_OF_NODE = """\
 ip -details link; ip route
