@@ -30,6 +30,8 @@ WORKLOADS = {
 """Pods of ours with values of their own, and the names of these."""
 
 PLACEMENT = ("nodeSelector", "tolerations")
+VARIABLES = {"PIAVPN_LOG_FORMAT": "logFormat"}
+"""Variables of these pods, and the names of their values."""
 
 Object = dict[str, Any]
 
@@ -102,6 +104,9 @@ def _put_values(body: Object) -> None:
         spec = body["spec"]["template"]["spec"]
         (container,) = spec["containers"]
         container["resources"] = f"@value toJson .Values.{part}.resources"
+        for variable in container["env"]:
+            if variable["name"] in VARIABLES:
+                variable["value"] = f"@value .Values.{VARIABLES[variable['name']]} | quote"
         container["env"].append('@env PIAVPN_CLUSTER_CIDRS .Values.clusterCIDRs join "," . | quote')
         for field in PLACEMENT:
             spec.pop(field, None)

@@ -77,6 +77,12 @@ def test_the_cluster_s_networks_are_told_to_operator_and_agents(
     assert entry in container(tools.templated(chart, *values)[workload])["env"]
 
 
+@pytest.mark.parametrize("workload", [OPERATOR, AGENT], ids=lambda key: key[2])
+def test_logs_are_of_the_format_named(chart: Path, workload: tools.Key) -> None:
+    found = tools.templated(chart, "--set", "logFormat=json")[workload]
+    assert {"name": "PIAVPN_LOG_FORMAT", "value": "json"} in container(found)["env"]
+
+
 @pytest.mark.parametrize(("part", "workload"), [("operator", OPERATOR), ("nodeAgent", AGENT)])
 def test_resources_and_placement_are_those_given(
     chart: Path, part: str, workload: tools.Key, tmp_path: Path
@@ -99,6 +105,7 @@ def test_resources_and_placement_are_those_given(
     [
         ("operator.replicas=2", "additional properties 'replicas' not allowed"),
         ("clusterCIDRs={somewhere}", "'somewhere' does not match pattern"),
+        ("logFormat=xml", "value must be one of 'text', 'json'"),
         ("image.repository=", "minLength: got 0, want 1"),
     ],
 )
