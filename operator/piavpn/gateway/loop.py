@@ -10,7 +10,6 @@ import time
 from typing import Protocol
 
 from piavpn import logs
-from piavpn.api.gateway_config import GatewayConfig
 from piavpn.gateway import (
     attempt,
     decide,
