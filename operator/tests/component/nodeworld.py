@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import pathlib
 import subprocess
 import threading
@@ -100,6 +101,17 @@ class World:
         self.node.run(f"ip route add {pod.cluster_address} dev {link}")
         self.node.run(f"sysctl -qw net.ipv4.conf.{link}.proxy_arp=1")
         self.node.run(f"sysctl -qw net.ipv4.neigh.{link}.proxy_delay=0")
+
+    def end_of(self, pod: TestPod) -> str:
+        """Return the name of the node's end of the pod's link to the cluster."""
+        (described,) = json.loads(pod.run("ip -json link show eth0"))
+        found = json.loads(self.node.run("ip -json link"))
+        (name,) = (it["ifname"] for it in found if it["ifindex"] == described["link_index"])
+        return str(name)
+
+    def taker_of(self, pod: TestPod) -> str:
+        """Return the name of the node's link that takes what the pod sends out of its network."""
+        return self.end_of(pod)
 
     def attacher(
         self, outlets: Outlets | None = None, teardown_seconds: float = TEARDOWN_SECONDS

@@ -61,9 +61,8 @@ class Locked:
     def __init__(self, world: World, pod: TestPod) -> None:
         self.world = world
         self.pod = pod
-        link = f"veth{pod.cluster_address.rpartition('.')[2]}"
         with world.node.entered():
-            nft.load(DETECTOR.format(link=link))
+            nft.load(DETECTOR.format(link=world.end_of(pod)))
         world.node.run(f"ip addr add {CLUSTER_SERVICE}/32 dev lo")
 
     def try_everything(self) -> Seen:

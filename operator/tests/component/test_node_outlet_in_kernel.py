@@ -25,7 +25,7 @@ LEADS_OUT = "10.96.0.20"
 SPOOFED = "10.244.0.77"
 
 # Behind the filter: what is counted here has passed it.
-DETECTOR = f"""
+DETECTOR = """
 table inet detector {{
   counter outside {{ }}
   counter spoofed {{ }}
@@ -33,20 +33,20 @@ table inet detector {{
   counter ipv6 {{ }}
   chain arrived {{
     type filter hook prerouting priority -300; policy accept;
-    iifname != "veth5" accept
-    ip saddr {SPOOFED} counter name spoofed
+    iifname != "{taker}" accept
+    ip saddr {spoofed} counter name spoofed
     udp dport 53 counter name dns
     ip6 daddr 2606:4700::9 counter name ipv6
   }}
   chain left {{
     type filter hook postrouting priority 300; policy accept;
-    oifname "wan" ip daddr {OUTSIDE} ct direction original counter name outside
+    oifname "wan" ip daddr {outside} ct direction original counter name outside
   }}
 }}
 table ip services {{
   chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
-    ip daddr {LEADS_OUT} dnat to {OUTSIDE}
+    ip daddr {leads_out} dnat to {outside}
   }}
 }}
 """
@@ -63,7 +63,10 @@ class Attached:
         outcome = world.attacher(self.outlets).bring(service("10.100.0.10"), self.pod.seen)
         assert isinstance(outcome, Done)
         world.node.run(f"ip addr add {SERVICE}/32 dev lo")
-        nft.load(DETECTOR)
+        self.taker = world.taker_of(self.pod)
+        nft.load(
+            DETECTOR.format(taker=self.taker, spoofed=SPOOFED, outside=OUTSIDE, leads_out=LEADS_OUT)
+        )
 
     def send_raw(self) -> dict[str, int]:
         """Send past the lock what must not leave, and return what of it got past the filter."""
@@ -83,7 +86,7 @@ class Attached:
         return {name: after[name] - before[name] for name in after}
 
     def _frame(self, packet: bytes, kind: int = 0x0800) -> bytes:
-        macs = mac_of(self.world.node, "veth5") + mac_of(self.pod.namespace, "eth0")
+        macs = mac_of(self.world.node, self.taker) + mac_of(self.pod.namespace, "eth0")
         return macs + struct.pack("!H", kind) + packet
 
     def _counted(self) -> dict[str, int]:
