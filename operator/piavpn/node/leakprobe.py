@@ -29,8 +29,6 @@ _CAME_TO_THE_FILTER = (0, errno.EINPROGRESS, errno.EPERM)
 _MOST_BYTES = 2048
 _KINDS = {Protocol.UDP: socket.SOCK_DGRAM, Protocol.TCP: socket.SOCK_STREAM}
 
-_TAKES_SECONDS = 0.5
-"""How long a frame may take to the node's filter: a link's other end is served a moment later."""
 _PAUSE_SECONDS = 0.02
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -61,7 +59,7 @@ def run(fd: int, cluster: Collection[ipaddress.IPv4Network]) -> Run:
         )
 
 
-def raw_frames_stopped(fd: int, own: ipaddress.IPv4Address) -> bool | None:
+def raw_frames_stopped(fd: int, own: ipaddress.IPv4Address, takes_seconds: float) -> bool | None:
     """Send frames past the lock, as only root can, and tell whether the node dropped them all.
 
     The calling thread is in the node's namespace. None where the node has no end of the link.
@@ -69,6 +67,8 @@ def raw_frames_stopped(fd: int, own: ipaddress.IPv4Address) -> bool | None:
     Args:
         fd: a service pod's network namespace.
         own: the pod's address on the cluster's link.
+        takes_seconds: how long a frame may take to the filter: a link's other end is served a
+            moment later.
 
     Raises:
         NftError: the node's filter is not there.
@@ -81,7 +81,7 @@ def raw_frames_stopped(fd: int, own: ipaddress.IPv4Address) -> bool | None:
     with netns.entered(fd), socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as raw:
         for protocol, packet in frames.outgoing(own, leaktest.OUTSIDE_IPV4, leaktest.OUTSIDE_IPV6):
             raw.sendto(packet, (names.CLUSTER_LINK, protocol, 0, 0, taker))
-    deadline = time.monotonic() + _TAKES_SECONDS
+    deadline = time.monotonic() + takes_seconds
     while time.monotonic() < deadline:
         if all(map(operator.gt, _node_probes(), before)):
             return True

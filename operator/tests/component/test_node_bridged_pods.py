@@ -148,9 +148,9 @@ def test_the_leak_test_sees_whether_the_filter_on_the_bridges_port_is_at_work(
 ) -> None:
     attached = Attached(bridged)
     address = IPv4Address(attached.pod.cluster_address)
-    assert leakprobe.raw_frames_stopped(attached.pod.namespace.fd, address) is True
+    assert leakprobe.raw_frames_stopped(attached.pod.namespace.fd, address, 0.5) is True
     nft.load("insert rule netdev piavpn_outlets incoming accept\n")
-    assert leakprobe.raw_frames_stopped(attached.pod.namespace.fd, address) is False
+    assert leakprobe.raw_frames_stopped(attached.pod.namespace.fd, address, 0.5) is False
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["TCP", "UDP"])

@@ -41,7 +41,7 @@ class Locked:
 
     def raw_frames_stopped(self) -> bool | None:
         address = IPv4Address(self.pod.cluster_address)
-        return leakprobe.raw_frames_stopped(self.pod.namespace.fd, address)
+        return leakprobe.raw_frames_stopped(self.pod.namespace.fd, address, 0.5)
 
     def counted(self) -> dict[str, int]:
         """Return what the lock has counted, but nothing that is zero."""
@@ -197,7 +197,8 @@ def test_a_part_of_the_nodes_filter_that_sees_no_raw_frames_is_noticed(
 def test_a_pod_without_an_end_on_the_node_has_no_filter_there(locked: Locked) -> None:
     other = locked.world.pod(cluster_network=False)
     other.run("ip link add eth0 type bridge; ip link set eth0 up")
-    assert leakprobe.raw_frames_stopped(other.namespace.fd, IPv4Address("10.244.0.6")) is None
+    address = IPv4Address("10.244.0.6")
+    assert leakprobe.raw_frames_stopped(other.namespace.fd, address, 0.5) is None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -344,3 +345,30 @@ def test_a_missing_filter_on_the_nodes_side_leaves_the_verdict_open(tests: Tests
     assert verdict.told == (
         "could not be made: the filter on the node's side lacks netdev piavpn_outlets"
     )
+
+
+FRAMES = """
+table netdev frames {
+  counter sent { }
+  chain seen {
+    type filter hook ingress device "veth5" priority -500; policy accept;
+    ip daddr 192.0.2.0/24 counter name sent
+  }
+}
+"""
+
+
+def test_an_idle_filter_on_the_nodes_side_is_tried_but_once_until_it_works_again(
+    tests: Tests,
+) -> None:
+    # As with Cilium's BPF host routing: to wait twice for each pod would hold up all the others.
+    def sent() -> int:
+        return nft.counters("netdev frames")["sent"].packets
+
+    nft.load(FRAMES)
+    nft.load("insert rule inet piavpn_outlets outgoing accept\n")
+    found = [(tests.retest().raw_stopped, sent()) for _ in range(3)]
+    assert found == [(False, 2), (False, 3), (False, 4)]
+    nft.load("flush chain inet piavpn_outlets outgoing\n")
+    nft.load("add rule inet piavpn_outlets outgoing counter name probe_outside drop\n")
+    assert (tests.retest().raw_stopped, sent()) == (True, 5)
