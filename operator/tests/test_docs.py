@@ -8,6 +8,9 @@ from pathlib import Path
 
 import crd_schema
 import pytest
+import test_readme
+
+from piavpn.api import conditions
 
 ROOT = crd_schema.ROOT
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -69,3 +72,15 @@ def test_the_check_sees_a_link_that_leads_nowhere() -> None:
     assert leads_somewhere(page, "#security")
     assert not leads_somewhere(page, "#insecurity")
     assert not leads_somewhere(page, "docs/nothing.md")
+
+
+OTHERS_WORDS = {"PiaVpn", "StatefulSet", "PodSecurity", "ImagePullBackOff"}
+
+
+def test_troubleshooting_names_conditions_and_reasons_that_there_are() -> None:
+    text = (ROOT / "docs/troubleshooting.md").read_text()
+    named = set(re.findall(r"\b[A-Z][a-z]\w*[A-Z]\w+\b", text)) - OTHERS_WORDS
+    kinds = (conditions.PiaVpnCondition, conditions.ServiceCondition)
+    types = {str(condition) for kind in kinds for condition in kind}
+    assert "CredentialsNotFound" in named
+    assert named - types - test_readme.written_reasons() == set()
