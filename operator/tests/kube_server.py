@@ -65,7 +65,7 @@ class Api(http.server.ThreadingHTTPServer):
         self.changes: list[Call] = []
         self._objects: dict[tuple[str, str, str | None, str], Object] = {}
         self.texts: dict[str, str] = {}
-        """What is no object, as logs, by path."""
+        """What is no object, as logs, by path and, where one is asked for, `?container=NAME`."""
         self._versions = itertools.count(1)
         self._lock = threading.RLock()
         self._history: list[tuple[int, str, Any, Object]] = []
@@ -241,7 +241,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if call.verb == "watch":
             self._follow(call)
             return
-        if (text := self.server.texts.get(self.path.partition("?")[0])) is not None:
+        if (text := self.server.texts.get(_text_name(self.path))) is not None:
             self._send(200, "text/plain", text.encode())
             return
         try:
@@ -274,6 +274,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
         pass
+
+
+def _text_name(target: str) -> str:
+    path, _, query = target.partition("?")
+    container = dict(urllib.parse.parse_qsl(query)).get("container")
+    return f"{path}?container={container}" if container else path
 
 
 def _call(method: str, target: str, content: str) -> Call:

@@ -14,6 +14,7 @@ from piavpn.cli import (
     doctor,
     errors,
     leaktest,
+    logs,
     port,
     regions,
     renew,
@@ -22,7 +23,7 @@ from piavpn.cli import (
 )
 from piavpn.cli.output import Output
 
-COMMANDS = (status, regions, renew, port, leaktest, doctor, upgrade, capture)
+COMMANDS = (status, regions, renew, port, leaktest, logs, doctor, upgrade, capture)
 """The modules of the commands; each has `add_to`."""
 
 

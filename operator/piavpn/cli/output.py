@@ -40,6 +40,10 @@ class Output:
         """Write the result for programs."""
         self.line(json.dumps(value, indent=2))
 
+    def json_line(self, value: Any) -> None:  # noqa: ANN401 - as json
+        """Write one of many results for programs: one a line."""
+        self.line(json.dumps(value))
+
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Write the result for people, one line a row; None and empty texts show as `-`."""
         for line in table(headings, rows):

@@ -21,6 +21,8 @@ class Pod:
     uid: str
     app: str
     """NAMESPACE/NAME of the VpnServiceContainer; empty for a gateway's."""
+    vpn: str
+    """The PiaVpn that an app is behind; empty for a gateway's."""
     node: str | None
     state: str
     """In a word or two: of a container that does not run, or the pod's phase."""
@@ -54,7 +56,8 @@ def read(body: Object) -> Pod | None:
     metadata, status = body["metadata"], body.get("status") or {}
     if status.get("phase") in _ENDED:
         return None
-    service = (metadata.get("labels") or {}).get(names.LABEL_SERVICE)
+    labels = metadata.get("labels") or {}
+    service = labels.get(names.LABEL_SERVICE)
     started = [
         item
         for item in (
@@ -68,6 +71,7 @@ def read(body: Object) -> Pod | None:
         namespace=metadata["namespace"],
         uid=metadata["uid"],
         app=f"{metadata['namespace']}/{service}" if service else "",
+        vpn=labels.get(names.LABEL_VPN, ""),
         node=(body.get("spec") or {}).get("nodeName"),
         state=_state(body),
         restarts=sum(item.get("restartCount", 0) for item in status.get("containerStatuses") or []),
