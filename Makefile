@@ -22,6 +22,7 @@ check: .venv/ready ## The quick part: lint, types and unit tests; no cluster, no
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
 	tools/shellcheck
+	tools/promtool
 	$(PYTHON) -m pytest -q operator/tests --ignore=operator/tests/component
 
 .PHONY: component

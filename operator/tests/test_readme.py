@@ -7,9 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 
 import crd_schema
+import metric_names
 import pytest
 
-import piavpn
 from piavpn import gateway, node
 from piavpn.api import conditions
 from piavpn.controller import reasons
@@ -116,28 +116,6 @@ def test_every_reason_is_explained_and_no_other() -> None:
 PARTS = ("the node agent", "a gateway", "the operator")
 
 
-def served_metrics() -> set[str]:
-    """Return the names of all metrics that some part of the product serves."""
-    names = set()
-    for module in Path(str(piavpn.__file__)).parent.glob("*/metrics.py"):
-        for item in ast.walk(ast.parse(module.read_text())):
-            match item:
-                case ast.Call(
-                    func=ast.Attribute(attr="gauge" | "histogram"),
-                    args=[ast.Constant(value=name), *_],
-                ):
-                    names.add(f"piavpn_{name}")
-                case ast.Call(
-                    func=ast.Attribute(attr="counter"), args=[ast.Constant(value=name), *_]
-                ):
-                    names.add(f"piavpn_{name}_total")
-                case ast.Call(
-                    func=ast.Attribute(attr="Drops"), args=[ast.Constant(value=name), *_]
-                ):
-                    names.add(f"piavpn_{name}_packets_total")
-    return names
-
-
 def test_every_metric_is_described_and_no_other() -> None:
     described = {
         name
@@ -145,7 +123,7 @@ def test_every_metric_is_described_and_no_other() -> None:
         for row in rows(f"metric of {kind}")
         for name in re.findall(r"`(\w+)`", row[0])
     }
-    assert described == served_metrics()
+    assert described == set(metric_names.served())
     assert "piavpn_dropped_packets_total" in described
 
 
