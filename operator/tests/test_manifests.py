@@ -31,20 +31,22 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
         # observe; handlers; apply
         (APPS, "statefulsets"): {"get", "list", "watch", "create", "patch", "delete"},
         ("", "persistentvolumeclaims"): {"create", "patch"},  # apply
-        ("", "services"): {"get", "list", "create", "patch", "delete"},  # observe; apply
+        # observe; watches; apply
+        ("", "services"): {"get", "list", "watch", "create", "patch", "delete"},
         ("", "pods"): {"list", "watch", "patch", "delete"},  # observe; handlers; apply
         ("", "events"): {"list", "create"},  # refusals; report
         ("", "namespaces"): {"list", "watch"},  # observe; handlers
         ("", "nodes"): {"list"},  # observe
         ("networking.k8s.io", "servicecidrs"): {"list"},  # observe
-        ("networking.k8s.io", "networkpolicies"): {"create", "patch", "delete"},  # apply
+        # watches; apply
+        ("networking.k8s.io", "networkpolicies"): {"list", "watch", "create", "patch", "delete"},
         ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},  # kopf
     },
     (OPERATOR, OWN_NAMESPACE): {
         # observe; main; errands; reconciler
         ("", "secrets"): {"get", "list", "watch", "create", "patch", "delete"},
         # observe; apply; keptlists; reconciler
-        ("", "configmaps"): {"get", "list", "create", "patch", "delete"},
+        ("", "configmaps"): {"get", "list", "watch", "create", "patch", "delete"},
         ("", "pods"): {"get"},  # main
         ("coordination.k8s.io", "leases"): {"list"},  # leases
     },

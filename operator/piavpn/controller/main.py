@@ -20,6 +20,7 @@ from piavpn.controller import (
     observe,
     reconciler,
     serverlists,
+    watches,
 )
 from piavpn.controller import metrics as operator_metrics
 from piavpn.controller import pulse as pulses
@@ -71,9 +72,7 @@ async def _serve(cluster: kube.Cluster, operator: own_settings.Settings) -> None
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     threads = [
         threading.Thread(target=loop.run, args=(stop,), name="reconciler"),
-        threading.Thread(
-            target=_watch_secrets, args=(cluster, operator, loop, stop), daemon=True, name="secrets"
-        ),
+        *watches.threads(cluster, operator.namespace, loop, stop),
         threading.Thread(target=agents.run, args=(stop,), daemon=True, name="leases"),
     ]
     # Not in kopf's event loop: kopf takes what runs there for its own, and waits for its end.
@@ -96,18 +95,3 @@ async def _serve(cluster: kube.Cluster, operator: own_settings.Settings) -> None
         threads[0].join(timeout=10)
         server.shutdown()
         runner.close()  # after the last pass, which may still start one
-
-
-def _watch_secrets(
-    cluster: kube.Cluster,
-    operator: own_settings.Settings,
-    loop: reconciler.Reconciler,
-    stop: threading.Event,
-) -> None:
-    """Wake the VPNs when a Secret of our own namespace changes: credentials act at once.
-
-    Not kopf's: it would watch the Secrets of the whole cluster, which are none of our business.
-    """
-    for change, _ in cluster.watch(kube.SECRETS, operator.namespace, stop=stop):
-        if change != "SYNCED":
-            loop.wake_all()
