@@ -209,6 +209,30 @@ def test_the_app_that_receives_the_forwarded_port_has_it_in_its_status_while_the
     assert changes_after_another_pass(app, "home") == []
 
 
+def test_a_requested_try_of_the_port_is_written_for_the_gateway(tunnel: World) -> None:
+    asked = {"piavpn.dev/check-port-requested-at": "2026-11-10T14:00:00+01:00"}
+    tunnel.api.put(kube.PIA_VPNS, "home", metadata={"annotations": asked})
+    tunnel.pass_over("home")
+    config = tunnel.api.get(kube.CONFIG_MAPS, GATEWAY, NAMESPACE)["data"]["config.json"]
+    assert json.loads(config)["portCheckRequestedTime"] == "2026-11-10T13:00:00Z"
+
+
+def test_a_request_to_try_the_port_that_is_no_time_is_told_of(tunnel: World) -> None:
+    asked = {"piavpn.dev/check-port-requested-at": "now"}
+    tunnel.api.put(kube.PIA_VPNS, "home", metadata={"annotations": asked})
+    tunnel.pass_over("home", "home")
+    told = [
+        event["message"]
+        for event in tunnel.api.all(kube.EVENTS)
+        if event["reason"] == "PortCheckRequestInvalid"
+    ]
+    (message,) = told
+    assert message == (
+        "'now' in annotation piavpn.dev/check-port-requested-at is no time with a zone, such as "
+        "2026-11-23T12:00:00Z: no try was requested"
+    )
+
+
 # Replacing pods
 
 

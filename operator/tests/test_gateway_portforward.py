@@ -16,12 +16,14 @@ from piavpn.api.conditions import Condition, Status
 from piavpn.api.gateway_config import PortForwarding
 from piavpn.api.types import ForwardedProtocol, Protocol
 from piavpn.gateway import forwarded, portreport
+from piavpn.gateway.events import Event
 from piavpn.gateway.forwarded import Way
 from piavpn.gateway.memory import Failure
 from piavpn.gateway.portforward import (
     Around,
     Bind,
     Check,
+    Decline,
     Memory,
     Off,
     Rest,
@@ -220,6 +222,84 @@ def test_a_bound_port_is_tried_from_outside_soon_and_then_each_hour() -> None:
     assert next_step(later(3610, checkable=True), rebound.bound(PORT, later(3599), DICE)) == (
         TryFromOutside(SESSION, 45678)
     )
+
+
+ASKED = NOW - timedelta(seconds=2)
+
+
+def test_a_bound_port_is_tried_at_once_when_somebody_asks_and_once() -> None:
+    reached = BOUND.checked(is_open=True, why="", clock=1000.0)
+    asked = around(checkable=True, asked=ASKED)
+    assert next_step(asked, reached) == TryFromOutside(SESSION, 45678)
+    answered = dataclasses.replace(reached, answered=ASKED)
+    assert next_step(asked, answered) == Rest()
+    again = around(checkable=True, asked=NOW)
+    assert next_step(again, answered) == TryFromOutside(SESSION, 45678)
+
+
+def test_a_request_of_more_than_an_hour_ago_is_none() -> None:
+    asked = around(checkable=True, asked=NOW - timedelta(hours=1))
+    assert next_step(asked, BOUND) == Rest()
+
+
+@pytest.mark.parametrize(
+    ("changes", "memory", "why"),
+    [
+        (
+            {"wanted": False},
+            BOUND,
+            "no app receives a forwarded port: give one receiveForwardedPort: {}",
+        ),
+        (
+            {"checkable": False},
+            BOUND,
+            "nobody can be asked: give spec.endpoints.portCheckURL, and an app that takes TCP",
+        ),
+        ({"session": None}, BOUND, "the port is not forwarded: see the condition PortForwarded"),
+        (
+            {},
+            BOUND.not_bound(PORT, errors.Unreachable("no answer"), 1000.0, DICE),
+            "the port is not forwarded: see the condition PortForwarded",
+        ),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_answered_with_the_cause(
+    changes: dict[str, Any], memory: Memory, why: str
+) -> None:
+    asked = around(**({"checkable": True, "asked": ASKED} | changes))
+    step = next_step(asked, memory)
+    assert step == Decline(why)
+    assert portreport.answer(step, None) == Event(
+        "Warning", "PortChecked", f"The port was not tried from outside: {why}."
+    )
+
+
+def test_what_is_due_comes_before_the_answer() -> None:
+    asked = around(checkable=True, asked=ASKED)
+    assert next_step(asked, START.signed(PORT)) == Bind(SESSION, PORT)
+
+
+@pytest.mark.parametrize(
+    ("found", "event"),
+    [
+        (True, Event("Normal", "PortChecked", "The port was reached from outside.")),
+        (
+            False,
+            Event(
+                "Warning",
+                "PortChecked",
+                "Nobody answers at the port from outside: see whether the app listens there.",
+            ),
+        ),
+        (None, Event("Warning", "PortChecked", "it is away")),
+    ],
+)
+def test_what_came_of_a_try_is_the_answer(found: bool | None, event: Event) -> None:  # noqa: FBT001
+    step = TryFromOutside(SESSION, 45678)
+    tried = BOUND.checked(is_open=found, why="it is away", clock=1010.0)
+    report = portreport.of(tried, step, WANTED, checkable=True)
+    assert portreport.answer(step, report) == event
+    assert portreport.answer(Rest(), report) is None
 
 
 @pytest.mark.parametrize("found", [False, None])

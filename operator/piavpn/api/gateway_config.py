@@ -89,6 +89,8 @@ class GatewayConfig:
     """None while no app receives a port: then PIA is asked for none."""
     port_check_url: str | None = codec.field("portCheckURL", default=None)
     """Whom to ask, through the tunnel, whether the port is open; None: nobody is asked."""
+    port_check_requested_time: datetime | None = None
+    """When somebody asked last to have that tried at once."""
 
     def to_json(self) -> str:
         """Return the document; equal configs give equal text."""

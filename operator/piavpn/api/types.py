@@ -343,6 +343,8 @@ class PiaVpn:
     deleting: bool = False
     renew_requested_at: str | None = None
     """Annotation piavpn.dev/renew-requested-at, as it was written."""
+    check_port_requested_at: str | None = None
+    """Annotation piavpn.dev/check-port-requested-at, as it was written."""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> PiaVpn:
@@ -352,14 +354,14 @@ class PiaVpn:
             ValueError: a field does not fit its type, as after a downgrade of the CRD.
         """
         metadata = body["metadata"]
+        annotations = metadata.get("annotations") or {}
         return cls(
             name=metadata["name"],
             uid=metadata.get("uid", ""),
             generation=metadata.get("generation", 0),
             deleting="deletionTimestamp" in metadata,
-            renew_requested_at=(metadata.get("annotations") or {}).get(
-                names.ANNOTATION_RENEW_REQUESTED_AT
-            ),
+            renew_requested_at=annotations.get(names.ANNOTATION_RENEW_REQUESTED_AT),
+            check_port_requested_at=annotations.get(names.ANNOTATION_CHECK_PORT_REQUESTED_AT),
             spec=codec.decode(PiaVpnSpec, body["spec"]),
             status=codec.decode(PiaVpnStatus, body.get("status") or {}),
         )

@@ -16,6 +16,7 @@ from piavpn.controller import (
     mirror,
     model,
     network,
+    portcheck,
     readiness,
     receiver,
     renewal,
@@ -67,7 +68,7 @@ def decide(seen: model.Observed) -> model.Decision:
         requeue_seconds=_requeue(seen, waits_for_pods=waits_for_pods or _awaited(seen, services)),
         wakes=_wakes(seen, gateway, choice),
         measured=servers.measured(seen, seen.vpn.spec),
-        notices=renewal.notices(seen.vpn),
+        notices=(*renewal.notices(seen.vpn), *portcheck.notices(seen.vpn)),
     )
 
 
@@ -122,6 +123,7 @@ def _gateway(
         return_seconds=int(vpn.spec.return_after.total_seconds()),
         status_url=vpn.spec.endpoints.status_url,
         port_check_url=vpn.spec.endpoints.port_check_url,
+        port_check_requested_time=portcheck.requested(vpn),
         public_ca_bundle=vpn.spec.endpoints.public_ca_bundle,
         dns_upstreams=vpn.spec.dns.upstreams,
         port_forwarding=receiver.forwarding(holder),

@@ -63,7 +63,7 @@ def _run(vpn: str, namespace: str, files: inputs.Files) -> None:
     store = portstore.Store(
         vpn, namespace, state=files.state, mounted=files.port, connect=kube.Cluster.connect
     )
-    forwarder = portforwarder.PortForwarder(files, gateway, reporter.show_port, store, dice)
+    forwarder = portforwarder.PortForwarder(files, gateway, reporter, store, dice)
     forwarder.start()
     told = gateway_metrics.Metrics(vpn, files.config, gateway, forwarder.report)
     health.serve(

@@ -11,6 +11,7 @@ import random
 from datetime import datetime, timedelta
 
 from piavpn.gateway.memory import Failure
+from piavpn.gateway.porttrouble import Retry, Trouble
 from piavpn.gateway.reasons import Reason
 from piavpn.gateway.session import Session
 from piavpn.pia import errors
@@ -18,17 +19,14 @@ from piavpn.pia.portforward import BIND_INTERVAL, SignedPort
 
 RENEW_BEFORE = timedelta(days=7)
 """A signature with less than that left is replaced: the port changes then, at a quiet time."""
-FIRST_SECONDS, LONGEST_SECONDS = 1.0, 300.0
 _MOST_DOUBLINGS = 10
 CHECK_SOON_SECONDS, CHECK_SECONDS = 10.0, 3600.0
 """Until a newly bound port is tried from outside, and an open one again."""
+ASKED_WITHIN = timedelta(hours=1)
+"""A request that is older was answered by an earlier process, or is of no use any more."""
 LONGEST_CHECK_SECONDS = 600.0
 """What the wait for a port that is not reached doubles up to: who is asked does it for nothing."""
-REFUSALS = 4
-"""Of the port by one server, the last three with a new signature each, after which it takes another
-server."""
-TROUBLES, TROUBLE_SECONDS = 5, 300.0
-"""Calls in a row that failed in any way, and for how long they must have done so, for the same."""
+_NO_RETRY, _NO_TROUBLE = Retry(), Trouble()
 _NO_TUNNEL = Failure(Reason.NO_TUNNEL, "The tunnel is down: see the condition TunnelUp.")
 _NO_TOKEN = Failure(
     Reason.WAITING_FOR_TOKEN,
@@ -48,19 +46,8 @@ class Around:
     now: datetime
     clock: float
     """Seconds of the monotonic clock."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Retry:
-    """Failures in a row of one call, and when it may be made again."""
-
-    failures: int = 0
-    at: float = 0.0
-
-    def later(self, clock: float, dice: random.Random) -> Retry:
-        """Return it after one more failure: the wait doubles, with jitter."""
-        longest = min(FIRST_SECONDS * 2 ** min(self.failures, _MOST_DOUBLINGS), LONGEST_SECONDS)
-        return Retry(self.failures + 1, clock + longest * dice.uniform(0.5, 1.0))
+    asked: datetime | None = None
+    """When somebody asked last to have the port tried from outside."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,30 +60,6 @@ class Check:
     why: str = ""
     misses: int = 0
     """Tries in a row that did not reach it."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Trouble:
-    """What went wrong at one server since it bound a port, or since the session's beginning."""
-
-    failures: int = 0
-    refusals: int = 0
-    """Those of the port itself."""
-    since: float = 0.0
-    """Time of the first one."""
-
-    def after(self, error: errors.PiaError, clock: float) -> Trouble:
-        """Return it after one more failure; a rejected token is none of the server's."""
-        if isinstance(error, errors.TokenRejected):
-            return self
-        refused = isinstance(error, errors.PortBusy | errors.SignatureRejected)
-        since = self.since if self.failures else clock
-        return Trouble(self.failures + 1, self.refusals + refused, since)
-
-    def lasts(self, clock: float) -> bool:
-        """Tell whether there is little hope for a port at this server."""
-        long = self.failures >= TROUBLES and clock - self.since >= TROUBLE_SECONDS
-        return long or self.refusals >= REFUSALS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,13 +78,15 @@ class Memory:
     next_bind: float = 0.0
     session: str = ""
     """Public key of the session that the retries are about."""
-    sign: Retry = Retry()
-    bind: Retry = Retry()
+    sign: Retry = _NO_RETRY
+    bind: Retry = _NO_RETRY
     failure: Failure | None = None
     """Why the last call failed, until one of its kind succeeds."""
-    trouble: Trouble = Trouble()
+    trouble: Trouble = _NO_TROUBLE
     check: Check | None = None
     """Of the held port by its session; None while it is bound by none."""
+    answered: datetime | None = None
+    """The request for a try that was answered last."""
 
     def at(self, session: Session) -> Memory:
         """Return the memory at this session: what failed at another one is tried at once."""
@@ -244,11 +209,45 @@ class TryFromOutside:
     port: int
 
 
-Step = Off | Wait | Rest | Sign | Bind | TryFromOutside
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decline:
+    """Tell who asked for a try from outside that there is none."""
+
+    why: str
+
+
+Step = Off | Wait | Rest | Sign | Bind | TryFromOutside | Decline
 
 
 def next_step(around: Around, memory: Memory) -> Step:
     """Return what to do; `memory` is that of the present session, and aged."""
+    step = _next_step(around, memory)
+    if is_asked(around, memory) and isinstance(step, Off | Wait | Rest):
+        return _answer(around, memory)
+    return step
+
+
+def is_asked(around: Around, memory: Memory) -> bool:
+    """Tell whether somebody asked for a try from outside, lately, and had no answer yet."""
+    asked = around.asked
+    if asked is None or asked == memory.answered:
+        return False
+    return around.now - asked < ASKED_WITHIN
+
+
+def _answer(around: Around, memory: Memory) -> Step:
+    if not around.wanted:
+        return Decline("no app receives a forwarded port: give one receiveForwardedPort: {}")
+    if not around.checkable:
+        return Decline(
+            "nobody can be asked: give spec.endpoints.portCheckURL, and an app that takes TCP"
+        )
+    if around.session is not None and memory.held is not None and _is_bound(memory):
+        return TryFromOutside(around.session, memory.held.port)
+    return Decline("the port is not forwarded: see the condition PortForwarded")
+
+
+def _next_step(around: Around, memory: Memory) -> Step:
     if not around.wanted:
         return Off()
     if around.session is None:
@@ -266,7 +265,7 @@ def next_step(around: Around, memory: Memory) -> Step:
 
 def forwards(memory: Memory, clock: float) -> bool | None:
     """Tell whether the session's server forwards the port; None while it may yet."""
-    if memory.bound_by and memory.bound_by == memory.session:
+    if _is_bound(memory):
         return True
     return False if memory.trouble.lasts(clock) else None
 
@@ -290,9 +289,12 @@ def _usable(memory: Memory) -> SignedPort | None:
     return memory.fresh or (None if memory.lost else memory.held)
 
 
+def _is_bound(memory: Memory) -> bool:
+    return memory.bound_by != "" and memory.bound_by == memory.session
+
+
 def _check_is_due(memory: Memory, clock: float) -> bool:
-    is_bound = memory.bound_by != "" and memory.bound_by == memory.session
-    return is_bound and memory.check is not None and clock >= memory.check.due
+    return _is_bound(memory) and memory.check is not None and clock >= memory.check.due
 
 
 def _due(memory: Memory, port: SignedPort, clock: float) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import logging
 import random
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from piavpn import logs
 from piavpn.api import conditions, types
 from piavpn.api.gateway_config import GatewayConfig
 from piavpn.gateway import (
+    events,
     forwarded,
     inputs,
     leading,
@@ -51,6 +52,16 @@ class Tunnel(Protocol):
         """Return the addresses under which the Internet may see it."""
 
 
+class Audience(Protocol):
+    """Who is told what becomes of the port; neither call may block."""
+
+    def show_port(self, report: portreport.PortReport | None) -> None:
+        """Take what the status should say; None where there is to be no port."""
+
+    def tell(self, event: events.Event) -> None:
+        """Take what happened."""
+
+
 class PortForwarder:
     """Signs, binds and forwards one VPN's port for as long as an app wants it."""
 
@@ -58,7 +69,7 @@ class PortForwarder:
         self,
         files: inputs.Files,
         tunnel: Tunnel,
-        show: Callable[[portreport.PortReport | None], None],
+        audience: Audience,
         store: portstore.Store,
         dice: random.Random,
     ) -> None:
@@ -67,13 +78,13 @@ class PortForwarder:
         Args:
             files: where the pod has its inputs.
             tunnel: the session; asked from the thread.
-            show: called with what the status should say; must not block.
+            audience: who is told.
             store: where the port is kept.
             dice: spreads the calls of many gateways.
         """
         self._files = files
         self._tunnel = tunnel
-        self._show = show
+        self._audience = audience
         self._store = store
         self._dice = dice
         self._memory = portforward.Memory(held=store.load())
@@ -134,7 +145,8 @@ class PortForwarder:
             moves_on=forwards is False,
         )
         self._report = report
-        self._show(report)
+        self._audience.show_port(report)
+        self._answer(step, around, report)
         if report is None:
             self._say("off")
         else:
@@ -157,6 +169,7 @@ class PortForwarder:
             checkable=_is_checkable(config),
             now=datetime.now(UTC),
             clock=time.monotonic(),
+            asked=config.port_check_requested_time,
         )
 
     def _take(
@@ -195,6 +208,18 @@ class PortForwarder:
         except errors.PiaError as error:
             is_open, why = None, error.message
         self._memory = self._memory.checked(is_open, why, time.monotonic())
+
+    def _answer(
+        self,
+        step: portforward.Step,
+        around: portforward.Around,
+        report: portreport.PortReport | None,
+    ) -> None:
+        """Tell who asked for a try from outside what came of it: after the status says so."""
+        event = portreport.answer(step, report)
+        if event is not None and portforward.is_asked(around, self._memory):
+            self._memory = dataclasses.replace(self._memory, answered=around.asked)
+            self._audience.tell(event)
 
     def _forward(self, config: GatewayConfig) -> None:
         """Have the port lead to the receiver.

@@ -7,9 +7,12 @@ import dataclasses
 from piavpn.api import codec, conditions, types
 from piavpn.api.gateway_config import PortForwarding
 from piavpn.gateway import portforward
+from piavpn.gateway.events import Event
 from piavpn.gateway.memory import Failure
 from piavpn.gateway.reasons import Reason
 from piavpn.pia.portforward import SignedPort
+
+_CHECKED = "PortChecked"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,6 +51,23 @@ def of(
     if report is None or not checkable:
         return report
     return dataclasses.replace(report, is_open=_open(memory, report))
+
+
+def answer(step: portforward.Step, report: PortReport | None) -> Event | None:
+    """Return what whoever asked for a try from outside is told after this step; None: nothing yet.
+
+    Args:
+        step: what was done last.
+        report: what is told of it.
+    """
+    if isinstance(step, portforward.Decline):
+        message = f"The port was not tried from outside: {step.why}."
+        return Event("Warning", _CHECKED, message)
+    if not isinstance(step, portforward.TryFromOutside) or report is None or report.is_open is None:
+        return None
+    found = report.is_open
+    is_open = found.status is conditions.Status.TRUE
+    return Event("Normal" if is_open else "Warning", _CHECKED, found.message)
 
 
 def _of(

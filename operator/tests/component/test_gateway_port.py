@@ -87,6 +87,17 @@ def test_whether_the_port_is_open_is_asked_outside_and_told(world: World) -> Non
         with listening(world, port):
             told("Reached")
         assert api.condition("PortOpen")["status"] == "True"
+        # The next try is due in an hour, unless somebody asks.
+        asked = datetime.now(UTC).replace(microsecond=0)
+        world.tell(
+            ZURICH401,
+            port_forwarding=RECEIVER,
+            port_check_url=url,
+            port_check_requested_time=asked,
+        )
+        told("NotReached")
+        namespaces.eventually(lambda: "PortChecked" in api.told(), what="an Event")
+    assert api.told().count("PortChecked") == 1
 
 
 def test_the_port_can_go_to_a_fixed_one_by_one_protocol_alone(world: World) -> None:
