@@ -209,6 +209,42 @@ def test_the_app_that_receives_the_forwarded_port_has_it_in_its_status_while_the
     assert changes_after_another_pass(app, "home") == []
 
 
+def test_failures_of_a_hook_and_its_success_after_them_are_events(tunnel: World) -> None:
+    def hook_says(status: str, reason: str, message: str) -> None:
+        told = {"type": "piavpn.dev/PortTold", "status": status, "reason": reason}
+        since = {"message": message, "lastTransitionTime": kube_server.CREATED}
+        tunnel.told(kube.PODS, "web-0", "media", "Ready", "piavpn.dev/Confined")
+        conditions = tunnel.api.get(kube.PODS, "web-0", "media")["status"]["conditions"]
+        tunnel.api.put(
+            kube.PODS, "web-0", "media", status={"conditions": [*conditions, told | since]}
+        )
+        tunnel.pass_over("home")
+
+    port = {"port": 45678, "expiresAt": "2027-01-24T12:00:00Z"}
+    tunnel.api.put(kube.PIA_VPNS, "home", status={"forwardedPort": port})
+    tunnel.service(receiveForwardedPort={}, onPortForwarded={"script": "tell"})
+    tunnel.pass_over("home")
+    tunnel.run_pod("web", "media")
+    tunnel.pass_over("home")
+    for failures in range(1, 6):
+        hook_says("False", "HookFailing", f"port 45678 could not be told in {failures} attempts")
+    hook_says("True", "Told", "port 45678 was told after 5 failed attempts")
+    assert tunnel.service_condition("PortPropagated") == ("True", "Told")
+    events = [
+        (event["type"], event["reason"], event["message"])
+        for event in tunnel.api.all(kube.EVENTS)
+        if event["reason"] in {"HookFailing", "Told"}
+    ]
+    assert events == [
+        (
+            "Warning",
+            "HookFailing",
+            "PortPropagated is False: port 45678 could not be told in 1 attempts",
+        ),
+        ("Normal", "Told", "PortPropagated is True: port 45678 was told after 5 failed attempts"),
+    ]
+
+
 def test_a_requested_try_of_the_port_is_written_for_the_gateway(tunnel: World) -> None:
     asked = {"piavpn.dev/check-port-requested-at": "2026-11-10T14:00:00+01:00"}
     tunnel.api.put(kube.PIA_VPNS, "home", metadata={"annotations": asked})

@@ -19,6 +19,7 @@ PORT_HOOK = ("forwarded-port", "10.100.0.10", "sh", "/run/piavpn-hook/script")
 EXIT_HOOK = ("exit-address", "10.100.0.10", "sh", "/run/piavpn-hook/script")
 WRITE = 'echo "$PORT|$OLD_PORT|$TARGET_IP|$EXIT_ADDRESS" >>/run/out/runs\n'
 FAIL_TWICE = WRITE + "[ $(wc -l </run/out/runs) -gt 2 ]"
+FAIL_FIVE_TIMES = WRITE + "[ $(wc -l </run/out/runs) -gt 5 ]"
 
 
 @pytest.fixture(params=[("dash",), ("busybox", "sh"), ("bash", "--posix")], ids=lambda it: it[0])
@@ -73,6 +74,32 @@ def test_it_is_run_again_until_it_succeeds_and_the_failures_are_told(
         says(hook, "failing 45678 1 1\n")
         says(hook, "told 45678 2 0\n")
     assert len(hook.runs()) == 3
+
+
+def test_a_script_that_fails_five_times_and_then_succeeds_is_reported_so(
+    folder: pathlib.Path,
+) -> None:
+    messages, reported = Messages(), []
+    hook_process.tell(folder, "told/forwarded-port", "45678")
+
+    def read(hook: Hook) -> str:
+        report = hooks.report(messages.read(hook.container))
+        told = (report.status, report.reason, report.message)
+        if told not in reported:
+            reported.append(told)
+        return report.reason
+
+    with port_hook(folder, FAIL_FIVE_TIMES) as hook:
+        eventually(lambda: read(hook) == "Told", what="the hook's success", seconds=90)
+    failing = [
+        f"port 45678 could not be told in {failures} attempts, exit code 1; it is tried again: see "
+        "the logs of container piavpn-port-hook"
+        for failures in range(1, 6)
+    ]
+    assert reported[-6:] == [
+        *(("False", "HookFailing", message) for message in failing),
+        ("True", "Told", "port 45678 was told after 5 failed attempts"),
+    ]
 
 
 def test_it_ends_at_once_when_told_to_also_while_a_script_runs(
