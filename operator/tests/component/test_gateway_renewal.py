@@ -193,6 +193,25 @@ def test_a_renewal_that_fails_changes_nothing_and_is_told(
 
 
 @pytest.mark.usefixtures("gateway")
+def test_a_renewal_uses_the_token_that_there_is_and_waits_for_another_where_pia_rejects_it(
+    world: World, api: kube_api.Api
+) -> None:
+    world.pia.control.revoke_tokens()
+    with traffic.stream(world.app) as stream:
+        world.tell(ZURICH401, ZURICH402, renewal=renewal(api))
+        namespaces.eventually(
+            lambda: api.condition("Registered")["reason"] == "TokenRejected",
+            what="the reason in the status",
+        )
+        assert api.condition("TunnelUp")["status"] == "True"
+        assert world.exit_address() == FIRST
+        world.give_token()
+        wait_for_session(api, "zurich402")
+        assert stream.lives()
+    assert "TunnelDown" not in api.told()
+
+
+@pytest.mark.usefixtures("gateway")
 def test_without_another_server_the_session_is_renewed_where_it_is(
     world: World, api: kube_api.Api
 ) -> None:
