@@ -23,6 +23,7 @@ from bench import (
     memory,
     outages,
     port,
+    portkept,
     readiness,
     renewal,
     results,
@@ -65,6 +66,8 @@ def _measure(pia: client.Client) -> tuple[list[results.Measurement], machine.Mac
     measurements = [readiness.measure()]
     _say("logins")
     measurements.append(logins.measure(pia, _FALLBACKS))
+    _say("port kept")
+    measurements.append(portkept.measure(pia))
     spec: dict[str, Any] = {"fallbackLocations": _FALLBACKS, "renewal": {"gracePeriod": _GRACE}}
     with probes.tunnel("bench", location="swiss", **spec) as tunnel:
         _say("start of an app")
@@ -74,7 +77,7 @@ def _measure(pia: client.Client) -> tuple[list[results.Measurement], machine.Mac
         _say("renewal")
         measurements += renewal.measure(tunnel)
         _say("port changed")
-        measurements.append(port.measure(tunnel, pia))
+        measurements += port.measure(tunnel, pia)
         _say("server dead")
         measurements.append(outages.dead_server(tunnel, pia))
         # Before the gateway is a new one, which has had nothing to remember.

@@ -1,49 +1,87 @@
-"""How soon an app's hook has run after its forwarded port changed."""
+"""How soon after its forwarded port changed an app is reached by it, and its hook has run."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
+import time
 
 from bench import results
 from fakepia import client
 from harness import kubectl, manifests, probes, waiting
 
 _CHANGES = 5
+_MOST_SECONDS = 60.0
 _APP = "receiver"
+_LISTENS_AT = 6881
+# Ends at once when told to; answers each caller with a word.
+_LISTEN = f"""
+import signal, socket
+signal.signal(signal.SIGTERM, lambda *_: exit())
+with socket.create_server(("0.0.0.0", {_LISTENS_AT})) as listener:
+    while True:
+        connection, _ = listener.accept()
+        with connection: connection.recv(100), connection.sendall(b"here")
+"""
 _SCRIPT = 'echo "heard $PORT $(date +%s.%N)"'
 _FORWARDED = re.compile(r"(\S+ \S+) INFO port forwarding: Port (\d+) ")
 """The gateway's word that a port is bound, and that its map leads to the app."""
 
 
-def measure(tunnel: probes.Tunnel, pia: client.Client) -> results.Measurement:
-    """Measure from the moment at which a new port leads to the app until its hook has run."""
+def measure(tunnel: probes.Tunnel, pia: client.Client) -> list[results.Measurement]:
+    """Measure from when PIA forwards a new port until the Internet reaches the app by it.
+
+    And from when the gateway leads it to the app until the app's hook has run.
+    """
     room = tunnel.app.namespace
-    hook = {"script": _SCRIPT}
-    app = manifests.app(_APP, room, tunnel.vpn, receiveForwardedPort={}, onPortForwarded=hook)
+    app = manifests.app(
+        _APP,
+        room,
+        tunnel.vpn,
+        command=["python3", "-c", _LISTEN],
+        receiveForwardedPort={"port": _LISTENS_AT},
+        onPortForwarded={"script": _SCRIPT},
+    )
     try:
         kubectl.apply(app)
         kubectl.wait_for("vpnapp", _APP, "PortPropagated", room)
-        samples = tuple(_one_change(tunnel, pia) for _ in range(_CHANGES))
+        samples = [_one_change(tunnel, pia) for _ in range(_CHANGES)]
     finally:
         kubectl.delete(app)
-    return results.Measurement("port changed → app told", "s", samples, results.Bar(5))
+    reached, told = (tuple(column) for column in zip(*samples, strict=True))
+    return [
+        results.Measurement("port changed → app reached by it", "s", reached, results.Bar(1)),
+        results.Measurement("port changed → app told", "s", told, results.Bar(5)),
+    ]
 
 
-def _one_change(tunnel: probes.Tunnel, pia: client.Client) -> float:
-    before = _port(tunnel)
+def _one_change(tunnel: probes.Tunnel, pia: client.Client) -> tuple[float, float]:
+    before = _forwarded_by(pia)
     with pia.failing({"portForward": {"*": "busy"}}):
         pia.forget_peers(tunnel.status()["session"]["server"])  # a new session binds anew
         kubectl.wait_for_reason("piavpn", tunnel.vpn, "PortForwarded", "PortBusy")
-    kubectl.wait_for("piavpn", tunnel.vpn, "PortForwarded")
-    port = _port(tunnel)
-    assert port != before, "the port is the same"
+    address, port = _newly_forwarded(pia, before)
+    since = time.monotonic()
+    while pia.connect(address, port, "tcp", "hello") != "here":
+        assert time.monotonic() - since < _MOST_SECONDS, f"nobody answers at port {port}"
+    reached = time.monotonic() - since
     heard = waiting.eventually(lambda: _heard(tunnel, port), f"the hook heard of port {port}")
-    return heard - _forwarded(tunnel, port)
+    return reached, heard - _forwarded(tunnel, port)
 
 
-def _port(tunnel: probes.Tunnel) -> int:
-    return int(tunnel.status()["forwardedPort"]["port"])
+def _newly_forwarded(pia: client.Client, before: set[tuple[str, int]]) -> tuple[str, int]:
+    """Wait, without a pause, until a server forwards a new port; return both."""
+    deadline = time.monotonic() + _MOST_SECONDS
+    while time.monotonic() < deadline:
+        if new := _forwarded_by(pia) - before:
+            return new.pop()
+    raise AssertionError("no server forwards a new port")
+
+
+def _forwarded_by(pia: client.Client) -> set[tuple[str, int]]:
+    """Return the addresses of servers and the ports that they forward."""
+    servers = pia.state().servers.values()
+    return {(one.address, port) for one in servers for port in one.forwarded_ports}
 
 
 def _forwarded(tunnel: probes.Tunnel, port: int) -> float:

@@ -9,7 +9,16 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-_DIGITS = {"s": 2, "": 2, "MiB": 0, "Mbit/s": 0, "pings": 0, "connections": 0, "logins": 0}
+_DIGITS = {
+    "s": 2,
+    "": 2,
+    "MiB": 0,
+    "Mbit/s": 0,
+    "pings": 0,
+    "connections": 0,
+    "logins": 0,
+    "ports": 0,
+}
 """How many decimals a unit's numbers have in the table; a ratio has no unit."""
 _HEADINGS = ("measured", "rounds", "median", "p95", "bar", "met")
 

@@ -12,7 +12,12 @@ _SECONDS = 180.0
 
 def renew(tunnel: probes.Tunnel) -> None:
     """Ask for a renewal and wait until it is done."""
-    before = tunnel.status()["session"]["publicKey"]
+    session = tunnel.status()["session"]
+    before, registered = session["publicKey"], dt.datetime.fromisoformat(session["registeredTime"])
+    # A request says a second: one that says the session's own is about the one before.
+    waiting.eventually(
+        lambda: dt.datetime.now(dt.UTC) > registered + dt.timedelta(seconds=1), "the next second"
+    )
     now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     asked = f"piavpn.dev/renew-requested-at={now}"
     kubectl.run("annotate", "piavpn", tunnel.vpn, "--overwrite", asked)
