@@ -61,6 +61,7 @@ MUST_BE_PURE = (
     "piavpn.node.outlet",
     "piavpn.node.plans",
     "piavpn.node.readers",
+    "piavpn.node.verdicts",
     "piavpn.node.reasons",
     "piavpn.pia.errors",
     "piavpn.pia.locations",

@@ -18,9 +18,10 @@ from piavpn.node import bridge, leakprobe, leaktest, lock, outlet, outlets
 from piavpn.node.alarms import Alarms
 from piavpn.node.attach import Done
 from piavpn.node.leaktest import Outcome
-from piavpn.node.leaktests import LeakTests, Verdict
+from piavpn.node.leaktests import LeakTests
 from piavpn.node.model import ClusterLink, Owner, Pod, Role
 from piavpn.node.report import Report
+from piavpn.node.verdicts import Verdict
 
 PLAN = service("10.100.0.10")
 TOLD_OF = Pod("uid", "app-0", "media", Role.SERVICE, "home", Owner("app", "media"), None)
