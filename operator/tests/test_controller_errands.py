@@ -173,3 +173,36 @@ def test_without_a_token_of_the_account_pia_is_not_asked(
 ) -> None:
     assert look_up(api, vpn(endpoints), dedicatedips.DedicatedIps()) == model.DedicatedState()
     assert front.calls == []
+
+
+# The server list
+
+
+def fetch(
+    api: kube_server.Api,
+    lists: serverlists.ServerLists,
+    vpn: types.PiaVpn,
+    known: model.ServerListState,
+) -> None:
+    """Run one fetch that was decided on when `known` was what was known."""
+    woken = threading.Event()
+    dedicated = dedicatedips.DedicatedIps()
+    runner = errands.Errands(api.cluster(), SETTINGS, lists, dedicated, lambda *_: woken.set())
+    seen = controller_samples.seen(vpn=vpn, server_list=known)
+    runner.start(vpn, seen, model.Errands(fetch_list=True))
+    eventually(woken.is_set)
+    runner.close()
+
+
+def test_a_list_that_came_between_the_look_and_the_decision_is_not_fetched_again(
+    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+) -> None:
+    lists = serverlists.ServerLists(keptlists.KeptLists(api.cluster(), NAMESPACE))
+    unknown = model.ServerListState()
+    fetch(api, lists, vpn(endpoints), unknown)
+    assert front.calls == ["GET"]
+    fetch(api, lists, vpn(endpoints), unknown)
+    assert front.calls == ["GET"]
+    # The control: decided on with the list in view, it is.
+    fetch(api, lists, vpn(endpoints), lists.state(endpoints))
+    assert front.calls == ["GET", "GET"]

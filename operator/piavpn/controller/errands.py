@@ -66,7 +66,8 @@ class Errands:
         if wanted.fetch_list:
             measure = vpn.spec.server_location == types.AUTO_LOCATION
             key = ("list", endpoints)
-            self._once(key, vpn.name, lambda: self._lists.refresh(endpoints, measure=measure))
+            known = seen.server_list
+            self._once(key, vpn.name, lambda: self._fetch(endpoints, known, measure=measure))
         elif wanted.measure:
             self._once(("list", endpoints), vpn.name, lambda: self._lists.measure(endpoints))
 
@@ -106,6 +107,12 @@ class Errands:
                 waiting = self._waiting.pop(key)
             for name in waiting:
                 self._wake(name, pause)
+
+    def _fetch(
+        self, endpoints: types.Endpoints, known: model.ServerListState, *, measure: bool
+    ) -> None:
+        if self._lists.state(endpoints) == known:  # else a fetch ended after the look
+            self._lists.refresh(endpoints, measure=measure)
 
     def _login(
         self, vpn: types.PiaVpn, credentials: model.Credentials, seen: model.Observed
