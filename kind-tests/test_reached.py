@@ -156,6 +156,10 @@ def test_so_is_a_headless_one_and_the_pod_itself(caller: probes.Pod) -> None:
     assert not get(caller, APP.address).startswith("failed")
 
 
+def test_it_reaches_itself_by_its_own_service() -> None:
+    assert not get(APP, f"web.{ROOM}.svc").startswith("failed")
+
+
 @pytest.mark.owns_nodes
 def test_the_lan_reaches_a_node_port_of_every_node() -> None:
     with service("by-node", type="NodePort") as made:
