@@ -191,6 +191,8 @@ class Attacher:
         """Return what is, or was, found damaged; empty where nothing was."""
         if seen in self._damaged:
             return self._damaged[seen]
+        if seen in self._torn_down:
+            return "the link to the cluster went, and the sandbox did not end"
         if state.cut_off:
             return "the node agent found it damaged before it was restarted"
         if role is not Role.SERVICE:
