@@ -26,7 +26,8 @@ from piavpn.node.leaktest import Outcome
 VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 """Of CNI's specification, in which clusters' configurations are written."""
 PLAN = service("10.100.0.10")
-OWN_SERVICE = "10.96.0.40"
+SERVICE = "10.96.0.40"
+BRIDGE_TRACKING = pathlib.Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
 
 class BridgedWorld(World):
@@ -170,16 +171,22 @@ def test_pods_of_the_bridge_the_node_and_the_lan_reach_it_and_it_reaches_pods(
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["TCP", "UDP"])
-def test_an_app_reaches_itself_by_its_own_service(bridged: BridgedWorld, kind: int) -> None:
-    pod = bridged.pod()
+@pytest.mark.parametrize("itself", [True, False], ids=["itself", "a neighbour"])
+def test_an_app_reaches_itself_and_its_neighbours_by_services(
+    bridged: BridgedWorld, kind: int, *, itself: bool
+) -> None:
+    if not itself and not BRIDGE_TRACKING.exists():
+        pytest.skip("this kernel has no br_netfilter, without which no Service works so")
+    pod, neighbour = bridged.pod(), bridged.pod()
     attach(bridged, (pod, "10.100.0.10"))
+    server = pod if itself else neighbour
     # As kube-proxy does it.
     nft.load(
         f"""
         table ip services {{
           chain prerouting {{
             type nat hook prerouting priority dstnat; policy accept;
-            ip daddr {OWN_SERVICE} dnat to {pod.cluster_address}
+            ip daddr {SERVICE} dnat to {server.cluster_address}
           }}
           chain postrouting {{
             type nat hook postrouting priority srcnat; policy accept;
@@ -188,8 +195,8 @@ def test_an_app_reaches_itself_by_its_own_service(bridged: BridgedWorld, kind: i
         }}
         """
     )
-    with echo(pod.namespace, kind, "0.0.0.0"):
-        assert ask(pod.namespace, kind, OWN_SERVICE) == b"hello"
+    with echo(server.namespace, kind, "0.0.0.0"):
+        assert ask(pod.namespace, kind, SERVICE) == b"hello"
 
 
 def test_apps_stay_apart_on_the_vpns_bridge_beside_the_clusters(bridged: BridgedWorld) -> None:
