@@ -30,19 +30,25 @@ class Said:
 
 
 def piavpn(*arguments: str, seconds: float = 180.0) -> Said:
-    """Run `kubectl piavpn`."""
+    """Run `kubectl piavpn` from the sources."""
     with tempfile.TemporaryDirectory() as folder:
         script = pathlib.Path(folder, "kubectl-piavpn")
         script.write_text(_SCRIPT.format(python=sys.executable))
         script.chmod(0o755)
-        path = f"{folder}:{os.environ['PATH']}"
-        done = subprocess.run(
-            ("kubectl", "piavpn", *arguments),
-            env={**os.environ, "PATH": path, "PYTHONPATH": str(_SOURCES)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
+        return run_from(folder, *arguments, seconds=seconds, PYTHONPATH=str(_SOURCES))
+
+
+def run_from(
+    folder: str | pathlib.Path, *arguments: str, seconds: float = 180.0, **environment: str
+) -> Said:
+    """Run `kubectl piavpn` with the plugin that is in this folder."""
+    done = subprocess.run(
+        ("kubectl", "piavpn", *arguments),
+        env={**os.environ, **environment, "PATH": f"{folder}:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
     return Said(done.returncode, done.stdout, done.stderr)
