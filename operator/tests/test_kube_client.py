@@ -186,6 +186,24 @@ VPN_STATUS = {"metadata": {"name": "home"}, "status": {"services": 1}}
 # Requests
 
 
+def test_text_is_read_by_the_line_also_the_last_one_without_an_end(
+    server: Server, cluster: kube.Cluster
+) -> None:
+    server.content = b"one\n\ntwo"
+    path = "/api/v1/namespaces/n/pods/a/log"
+    assert list(cluster.lines(path, {"container": "app"})) == [b"one", b"two"]
+    assert server.requests == [Request("GET", path, {"container": "app"})]
+
+
+def test_text_that_is_refused_is_an_error_as_any_other(
+    server: Server, cluster: kube.Cluster
+) -> None:
+    server.refuse(403)
+    with pytest.raises(kube.KubeError, match="what the server says") as caught:
+        list(cluster.lines("/api/v1/namespaces/n/pods/a/log", {}))
+    assert caught.value.status == 403
+
+
 def test_an_object_is_asked_for_at_its_path(server: Server, cluster: kube.Cluster) -> None:
     assert cluster.get(kube.STATEFUL_SETS, "a", "n") == {"metadata": {"name": "answered"}}
     cluster.get(kube.PODS, "a", "n")

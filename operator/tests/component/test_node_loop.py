@@ -329,6 +329,23 @@ def test_a_pod_from_which_something_gets_out_is_cut_off_told_of_and_replaced(
     )
 
 
+def test_a_leak_test_that_an_apps_user_asks_for_is_answered_in_the_pods_condition(
+    agent: Agent, api: kube_server.Api
+) -> None:
+    agent.attach()
+    asked = {"piavpn.dev/leak-test-requested-at": "2026-11-23T12:00:00Z"}
+    api.put(kube.PODS, "app-0", "media", metadata={"annotations": asked})
+
+    def answered() -> bool:
+        agent.test_for_leaks()
+        told = api.get(kube.PODS, "app-0", "media")["status"]["conditions"]
+        messages = {item["type"]: item["message"] for item in told}
+        return messages["piavpn.dev/LeakFree"].endswith("; asked for at 2026-11-23T12:00:00Z")
+
+    agent.comes_to(answered, what="the answer to the request")
+    assert agent.told(PodCondition.LEAK_FREE) == ("True", "NothingLeaked")
+
+
 def test_what_nobody_foresaw_of_one_pod_is_told_and_logged_once_and_ends_no_pass(
     agent: Agent,
     api: kube_server.Api,
