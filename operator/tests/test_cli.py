@@ -89,6 +89,16 @@ def test_an_unknown_context_is_told_in_one_line(kubectl: Kubectl) -> None:
     )
 
 
+def test_options_of_all_commands_may_stand_on_either_side_of_the_command(
+    api: kube_server.Api, kubectl: Kubectl
+) -> None:
+    cli_world.put_vpn(api)
+    after = kubectl.piavpn("status", "--context", "here", "-o", "json")
+    assert after.code == 0
+    assert kubectl.piavpn("--context", "here", "-o", "json", "status") == after
+    assert kubectl.piavpn("--context", "work", "status").code == 2
+
+
 @pytest.mark.parametrize("arguments", [(), ("regiosn",), ("regions", "home", "away")])
 def test_a_wrong_command_line_ends_with_2(arguments: tuple[str, ...], kubectl: Kubectl) -> None:
     with pytest.raises(SystemExit) as ended:

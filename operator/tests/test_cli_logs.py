@@ -105,10 +105,11 @@ def test_a_log_that_cannot_be_read_is_told_and_the_others_are_shown(
     assert len(said.out.splitlines()) == 4
 
 
-def test_since_takes_a_duration(kubectl: Kubectl) -> None:
+def test_since_takes_a_duration(kubectl: Kubectl, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         kubectl.piavpn("logs", "home", "--since", "yesterday")
     assert ended.value.code == 2
+    assert "'yesterday' is no duration, such as 720h or 1h30m" in capsys.readouterr().err
     assert kubectl.piavpn("logs", "home", "--since", "10m").code == 0
 
 

@@ -28,7 +28,7 @@ def add_to(parsers: commands.Subparsers) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="and what they say from now on")
     parser.add_argument(
         "--since",
-        type=durations.parse,
+        type=_duration,
         metavar="DURATION",
         default=_SINCE,
         help=f"how far back, as 10m or 2h30m; default: {_SINCE}",
@@ -66,6 +66,13 @@ class Writer:
                 continue
             self._width = max(self._width, len(line.part))
             self._out.line(f"{line.clock}  {line.part:<{self._width}}  {line.text}")
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return durations.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _read(api: Cluster, source: Source, since: timedelta, out: Output) -> list[Line]:

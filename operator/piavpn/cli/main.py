@@ -11,6 +11,7 @@ from piavpn import kube
 from piavpn.cli import (
     capture,
     cluster,
+    commands,
     doctor,
     errors,
     leaktest,
@@ -59,11 +60,12 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="kubectl piavpn",
         description="See and run PIA tunnels, and the apps behind them.",
+        parents=[commands.shared()],
         epilog="Exit codes: 0, all is well; 1, something is not; 2, it could not be asked.",
     )
-    commands = made.add_subparsers(metavar="COMMAND", required=True)
+    parsers = made.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
-        command.add_to(commands)
+        command.add_to(parsers)
     return made
 
 
