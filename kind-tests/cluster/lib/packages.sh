@@ -30,6 +30,26 @@ apt_install() { # PACKAGE...
   apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
 }
 
+# Unpacks a Debian package of which programs alone are wanted, and not the service that it brings.
+unpack_package() { # PACKAGE FOLDER
+  local package="$1" folder="$2"
+  [[ ! -d $folder ]] || return 0
+  command -v apt-get >/dev/null || die "programs are missing, and this is no Debian: first install what $package brings"
+  say "unpacking Debian package $package"
+  one_at_a_time packages logged "$STATE/logs/apt.log" apt_unpack "$package" "$folder"
+}
+
+# `set -e` is off in what `logged` runs.
+apt_unpack() { # PACKAGE FOLDER
+  [[ ! -d $2 ]] || return 0
+  [[ $EUID -ne 0 ]] || apt-get update -q || true
+  rm -rf "$2.new" && mkdir -p "$2.new/archive" &&
+    (cd "$2.new/archive" && apt-get download -q "$1") &&
+    dpkg-deb --extract "$2.new/archive/"*.deb "$2.new" &&
+    rm -r "$2.new/archive" &&
+    mv "$2.new" "$2"
+}
+
 # Runs COMMAND while no other script runs one under the same NAME.
 one_at_a_time() { # NAME COMMAND...
   local lock name="$1"
