@@ -10,7 +10,9 @@ import crd_schema
 import pytest
 import test_readme
 
+import piavpn
 from piavpn.api import conditions
+from piavpn.node import outbox
 
 ROOT = crd_schema.ROOT
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -84,3 +86,28 @@ def test_troubleshooting_names_conditions_and_reasons_that_there_are() -> None:
     types = {str(condition) for kind in kinds for condition in kind}
     assert "CredentialsNotFound" in named
     assert named - types - test_readme.written_reasons() == set()
+
+
+def told_events() -> set[str]:
+    """Return the reasons of Events that are no condition's, as the sources have them."""
+    found = {outbox.REPAIRED}
+    for module in Path(str(piavpn.__file__)).parent.glob("*/*.py"):
+        for item in ast.walk(ast.parse(module.read_text())):
+            match item:
+                case ast.Call(
+                    func=ast.Name(id="Event") | ast.Attribute(attr="Notice"),
+                    args=[
+                        ast.Constant(value="Normal" | "Warning"),
+                        ast.Constant(value=str(reason)),
+                        *_,
+                    ],
+                ):
+                    found.add(reason)
+    return found
+
+
+def test_every_event_is_described_and_no_other() -> None:
+    _, _, table = (ROOT / "docs/events.md").read_text().partition("|---|---|---|---|\n")
+    rows = table.partition("\n\n")[0].splitlines()
+    assert {row.split(" | ")[0].removeprefix("| ") for row in rows} == told_events()
+    assert "TunnelUp" in told_events()
