@@ -20,7 +20,11 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "charts/pia-vpn-operator"
 NAMESPACE = "piavpn-system"
 
-SECTIONS: dict[str, str | None] = {"base": None}
+SECTIONS: dict[str, str | None] = {
+    "base": None,
+    "monitoring": ".Values.monitoring.configMaps",
+    "monitoring/prometheus-operator": ".Values.monitoring.prometheusOperator",
+}
 """Kustomizations in manifests/, each with the value that turns it on; None: always there."""
 
 WORKLOADS = {
@@ -99,6 +103,9 @@ def _put_values(body: Object) -> None:
     if body["kind"] == "CustomResourceDefinition":
         # Else an uninstall would delete every tunnel and app, and an upgrade can still change it.
         body["metadata"].setdefault("annotations", {})["helm.sh/resource-policy"] = "keep"
+    if body["apiVersion"].startswith("monitoring.coreos.com/"):
+        # By which a Prometheus chooses what it takes.
+        body["metadata"]["@field labels .Values.monitoring.labels"] = None
     part = WORKLOADS.get((body["kind"], body["metadata"]["name"]))
     if part is not None:
         spec = body["spec"]["template"]["spec"]

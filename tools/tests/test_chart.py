@@ -34,6 +34,32 @@ def test_helm_and_kustomize_install_the_same_objects(chart: Path) -> None:
     assert {OPERATOR, AGENT} <= set(wanted)
 
 
+@pytest.mark.parametrize(
+    ("section", "value"),
+    [
+        ("monitoring", "monitoring.configMaps"),
+        ("monitoring/prometheus-operator", "monitoring.prometheusOperator"),
+    ],
+)
+def test_what_is_optional_is_added_by_its_value_alone(
+    chart: Path, section: str, value: str
+) -> None:
+    always, added = tools.templated(chart), tools.kustomized(section)
+    assert added
+    assert tools.templated(chart, "--set", f"{value}=true") == always | added
+
+
+def test_what_a_prometheus_selects_by_is_on_all_that_it_should_take(chart: Path) -> None:
+    labels = ["--set", "monitoring.prometheusOperator=true,monitoring.labels.release=prometheus"]
+    found = tools.templated(chart, *labels)
+    chosen = {kind for (kind, _, _), body in found.items() if "release" in labels_of(body)}
+    assert chosen == {"PodMonitor", "PrometheusRule"}
+
+
+def labels_of(body: Object) -> Object:
+    return dict(body["metadata"].get("labels", {}))
+
+
 def test_helm_finds_nothing_wrong_with_the_chart(chart: Path) -> None:
     assert "0 chart(s) failed" in tools.run("helm", "lint", "--strict", str(chart))
 
