@@ -12,8 +12,6 @@ from piavpn.gateway.memory import Failure
 from piavpn.gateway.reasons import Reason
 from piavpn.pia.portforward import SignedPort
 
-_CHECKED = "PortChecked"
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PortReport:
@@ -62,12 +60,12 @@ def answer(step: portforward.Step, report: PortReport | None) -> Event | None:
     """
     if isinstance(step, portforward.Decline):
         message = f"The port was not tried from outside: {step.why}."
-        return Event("Warning", _CHECKED, message)
+        return Event("Warning", "PortChecked", message)
     if not isinstance(step, portforward.TryFromOutside) or report is None or report.is_open is None:
         return None
     found = report.is_open
     is_open = found.status is conditions.Status.TRUE
-    return Event("Normal" if is_open else "Warning", _CHECKED, found.message)
+    return Event("Normal" if is_open else "Warning", "PortChecked", found.message)
 
 
 def _of(
