@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import struct
 import tarfile
@@ -21,7 +22,20 @@ ENFORCE = "pod-security.kubernetes.io/enforce"
 
 
 @pytest.fixture(scope="module")
-def tunnel() -> Iterator[probes.Tunnel]:
+def other_image() -> Iterator[str]:
+    """Give the image of this tree by another name, too."""
+    image = os.environ["PIAVPN_IMAGE"]
+    given, other = (f"docker.io/library/{name}" for name in (image, f"{image}-other"))
+    for node in nodes.names():
+        nodes.run(node, "ctr", "-n", "k8s.io", "images", "tag", "--force", given, other)
+    yield f"{image}-other"
+    for node in nodes.names():
+        nodes.run(node, "ctr", "-n", "k8s.io", "images", "rm", other)
+
+
+@pytest.fixture(scope="module")
+def tunnel(other_image: str) -> Iterator[probes.Tunnel]:
+    assert other_image  # which its pods will run in the end
     with probes.tunnel(VPN, location="swiss") as made:
         yield made
 
@@ -146,16 +160,11 @@ def packets(capture: bytes) -> set[tuple[str, str, int]]:
 
 
 def test_an_upgrade_moves_app_and_gateway_one_after_the_other_and_nothing_before_it(
-    tunnel: probes.Tunnel,
+    tunnel: probes.Tunnel, other_image: str
 ) -> None:
-    image = os.environ["PIAVPN_IMAGE"]
-    other = f"{image}-other"
-    for node in nodes.names():
-        names = (f"docker.io/library/{image}", f"docker.io/library/{other}")
-        nodes.run(node, "ctr", "-n", "k8s.io", "images", "tag", "--force", *names)
     before = (tunnel.app.uid, tunnel.gateway.uid)
     assert plugin.piavpn("upgrade", "--vpn", VPN).out.startswith("nothing to do")
-    run_operator(other)
+    run_operator(other_image, log_format="json")
     try:
         waiting.eventually(
             lambda: [each["pod"] for each in planned()] == [tunnel.app.name, tunnel.gateway.name],
@@ -171,12 +180,37 @@ def test_an_upgrade_moves_app_and_gateway_one_after_the_other_and_nothing_before
             f"{tunnel.app.namespace}/{tunnel.app.name}",
             f"{manifests.SYSTEM}/{tunnel.gateway.name}",
         ]
-        assert tunnel.app.get()["spec"]["initContainers"][0]["image"] == other
-        assert tunnel.gateway.get()["spec"]["containers"][0]["image"] == other
+        assert tunnel.app.get()["spec"]["initContainers"][0]["image"] == other_image
+        assert tunnel.gateway.get()["spec"]["containers"][0]["image"] == other_image
         kubectl.wait_for("vpnapp", "probe", "Ready", tunnel.app.namespace)
         waiting.eventually(lambda: tunnel.app.tcp() == tunnel.server_address, "the app's answer")
+        all_of_them_log_in_json(tunnel)
     finally:
-        run_operator(image)
+        run_operator(os.environ["PIAVPN_IMAGE"], log_format="text")
+
+
+def all_of_them_log_in_json(tunnel: probes.Tunnel) -> None:
+    app = {"kind": "Pod", "name": tunnel.app.name}
+    gate = said_in_json(tunnel.app.name, tunnel.app.namespace, "piavpn-gate")
+    assert [line["object"] for line in gate] == [app] * len(gate)
+    assert gate[-1]["msg"].startswith("ok: ")
+    gateway = said_in_json(tunnel.gateway.name, manifests.SYSTEM, "gateway")
+    up = [line for line in gateway if line["msg"].startswith("the tunnel to ")]
+    assert up[0]["object"] == {"kind": "PiaVpn", "name": VPN}
+    assert up[0]["duration_seconds"] > 0
+    operator = said_in_json(product.OPERATOR, manifests.SYSTEM, "operator")
+    vpn = {"kind": "PiaVpn", "name": VPN}
+    ready = [
+        line for line in operator if (line.get("object"), line.get("reason")) == (vpn, "Ready")
+    ]
+    assert {line["level"] for line in ready} == {"info"}
+
+
+def said_in_json(pod: str, namespace: str, container: str) -> list[kubectl.Object]:
+    """Return a container's lines; dnsmasq, in a gateway, has its own."""
+    lines = kubectl.run("logs", "-n", namespace, pod, "-c", container).splitlines()
+    assert any(line.startswith("{") for line in lines), lines
+    return [json.loads(line) for line in lines if not line.startswith("dnsmasq")]
 
 
 def planned() -> list[dict[str, str]]:
@@ -186,8 +220,9 @@ def planned() -> list[dict[str, str]]:
     return found
 
 
-def run_operator(image: str) -> None:
-    kubectl.run("set", "image", product.OPERATOR, f"operator={image}", "-n", manifests.SYSTEM)
-    kubectl.run(
-        "rollout", "status", product.OPERATOR, "-n", manifests.SYSTEM, "--timeout=90s", timeout=120
-    )
+def run_operator(image: str, *, log_format: str) -> None:
+    env = [{"name": "PIAVPN_LOG_FORMAT", "value": log_format}]
+    container = {"name": "operator", "image": image, "env": env}
+    patch = json.dumps({"spec": {"template": {"spec": {"containers": [container]}}}})
+    kubectl.run("patch", product.OPERATOR, "-n", manifests.SYSTEM, "-p", patch)
+    kubectl.run("rollout", "status", product.OPERATOR, "-n", manifests.SYSTEM, "--timeout=90s")

@@ -14,7 +14,7 @@ _KINDS = (
     "piavpns,vpnservicecontainers,pods,statefulsets,deployments,daemonsets,replicasets,services,"
     "configmaps,events,leases,networkpolicies,nodes,namespaces,persistentvolumeclaims"
 )
-_LOGS = "cat /var/log/pods/*/*/*.log; for each in /var/log/pods/*/*/*.gz; do zcat -f $each; done"
+_LOGS = "find /var/log/pods -type f -exec zcat -f {} +"  # the rotated ones, too
 _PROCESSES = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
 _ENVIRONMENT = "tr '\\0' '\\n' </proc/self/environ"
 
