@@ -89,7 +89,9 @@ def test_an_app_gets_a_policy_with_the_cluster_s_ranges_and_nodes(app: World) ->
 
 def test_a_policy_that_is_refused_keeps_no_app_from_being_made(tunnel: World) -> None:
     tunnel.api.fault = lambda call: (
-        kube_server.RefusalError(403, "no") if call.resource == "networkpolicies" else None
+        kube_server.RefusalError(403, "no")
+        if (call.resource, call.verb) == ("networkpolicies", "patch")
+        else None
     )
     tunnel.service()
     tunnel.pass_over("home")

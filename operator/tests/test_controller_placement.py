@@ -140,6 +140,7 @@ def test_so_does_one_whose_stateful_set_is_refused(app: World) -> None:
     app.api.fault = lambda call: (
         RefusalError(422, "Invalid value") if (call.name, call.verb) == (GATEWAY, "patch") else None
     )
+    app.vpn(gateway=PLACED)
     app.pass_over("home", "home")
     assert app.vpn_condition("Ready") == ("False", "GatewayNotRunning")
     assert "refused: PATCH" in message(app, kube.PIA_VPNS, "home")

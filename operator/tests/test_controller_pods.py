@@ -92,6 +92,7 @@ def ready_message(world: World) -> str:
 
 
 def test_an_object_that_is_refused_is_told_until_it_is_taken(app: World) -> None:
+    app.api.put(kube.STATEFUL_SETS, "web", "media", metadata={"annotations": {"touched": "yes"}})
     app.api.fault = lambda call: (
         kube_server.RefusalError(500, ".spec.template.spec.colour: field not declared in schema")
         if (call.verb, call.resource) == ("patch", "statefulsets") and call.name == "web"

@@ -30,7 +30,7 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
         (PIAVPN, "vpnservicecontainers/status"): {"patch"},  # report
         # observe; handlers; apply
         (APPS, "statefulsets"): {"get", "list", "watch", "create", "patch", "delete"},
-        ("", "persistentvolumeclaims"): {"create", "patch"},  # apply
+        ("", "persistentvolumeclaims"): {"list", "create", "patch"},  # made; apply
         # observe; watches; apply
         ("", "services"): {"get", "list", "watch", "create", "patch", "delete"},
         ("", "pods"): {"list", "watch", "patch", "delete"},  # observe; handlers; apply

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Mapping
 
@@ -29,12 +31,17 @@ _REFUSED = (400, 403, 422, 500)
 
 
 class Applier:
-    """Writes objects; CRs' status is report's business."""
+    """Writes objects; CRs' status is report's business.
+
+    What nobody has touched since is not written again: a pass over many apps costs some lists.
+    """
 
     def __init__(self, cluster: kube.Cluster) -> None:
         self._cluster = cluster
         self._refusals: dict[model.ServiceKey, str] = {}
         self._gateway_refusals: dict[str, str] = {}
+        self._applied: dict[model.ObjectKey, tuple[str, str]] = {}
+        """Digest of what was applied last, and the version of the object that came of it."""
 
     def gateway_refusal(self, vpn: str) -> str:
         """Return what the API server said where it did not take the VPN's gateway last."""
@@ -80,13 +87,13 @@ class Applier:
     def _gateway(self, seen: model.Observed, vpn: types.PiaVpn, decision: model.Decision) -> None:
         assert decision.gateway is not None  # noqa: S101 - the caller looked
         config = build_gateway.config_map(vpn, decision.gateway, seen.settings.namespace)
-        self._cluster.apply(kube.CONFIG_MAPS, config, manager=names.MANAGER_OPERATOR)
+        self._make(seen, kube.CONFIG_MAPS, config)
         if decision.gateway.port_forwarding is not None:
             secret = build_gateway.ports_secret(seen.settings.namespace)
-            self._cluster.apply(kube.SECRETS, secret, manager=names.MANAGER_OPERATOR)
+            self._make(seen, kube.SECRETS, secret)
         self._proxy(seen, vpn)
         wanted = build_gateway.stateful_set(vpn, seen.settings)
-        made = self._cluster.apply(kube.STATEFUL_SETS, wanted, manager=names.MANAGER_OPERATOR)
+        made = self._make(seen, kube.STATEFUL_SETS, wanted)
         if seen.gateway_pod is not None and not self._replaced(made, seen.gateway_pod):
             inputs = build_gateway.session_inputs(decision.gateway, seen.account)
             self._refresh_mounts(seen.gateway_pod, inputs)
@@ -96,9 +103,9 @@ class Applier:
         if proxy is not None:
             metadata = build_gateway.metadata(vpn, namespace)
             policy = build_proxy.network_policy(vpn, proxy, metadata)
-            self._cluster.apply(kube.NETWORK_POLICIES, policy, manager=names.MANAGER_OPERATOR)
+            self._make(seen, kube.NETWORK_POLICIES, policy)
             service = build_proxy.service(vpn, proxy, metadata)
-            self._cluster.apply(kube.SERVICES, service, manager=names.MANAGER_OPERATOR)
+            self._make(seen, kube.SERVICES, service)
         elif seen.has_http_proxy:
             name = names.http_proxy_name(vpn.name)
             self._cluster.delete(kube.NETWORK_POLICIES, name, namespace)
@@ -122,7 +129,7 @@ class Applier:
         policy = build_policy.network_policy(
             service, seen.cluster_cidrs, seen.node_addresses, bypass
         )
-        self._cluster.apply(kube.NETWORK_POLICIES, policy, manager=names.MANAGER_OPERATOR)
+        self._make(seen, kube.NETWORK_POLICIES, policy)
 
     def _app(
         self, seen: model.Observed, decision: model.ServiceDecision, net: types.NetworkStatus
@@ -130,18 +137,16 @@ class Applier:
         service, address = decision.service, decision.address
         assert address is not None  # noqa: S101 - an accepted service has one
         for claim in build_mounts.claims(service):
-            self._cluster.apply(
-                kube.PERSISTENT_VOLUME_CLAIMS, claim, manager=names.MANAGER_OPERATOR
-            )
+            self._make(seen, kube.PERSISTENT_VOLUME_CLAIMS, claim)
         gateway = seen.vpn.spec.gateway if seen.vpn is not None else None
         tolerations = gateway.tolerations if gateway is not None else ()
         wanted = build_service.stateful_set(
             service, address, net, seen.settings, tolerations=tolerations
         )
-        made = self._cluster.apply(kube.STATEFUL_SETS, wanted, manager=names.MANAGER_OPERATOR)
+        made = self._make(seen, kube.STATEFUL_SETS, wanted)
         cluster_service = build_service.cluster_service(service)
         if cluster_service is not None:
-            self._cluster.apply(kube.SERVICES, cluster_service, manager=names.MANAGER_OPERATOR)
+            self._make(seen, kube.SERVICES, cluster_service)
         elif network.key(service) in seen.services_with_ports:
             self._cluster.delete(kube.SERVICES, service.name, service.namespace)
         pod = seen.service_pods.get(network.key(service))
@@ -149,6 +154,16 @@ class Applier:
             self._delete(pod, "its gateway is on another node")
         elif pod is not None and not self._replaced(made, pod):
             self._annotate(pod, decision.announced)
+
+    def _make(self, seen: model.Observed, kind: kube.Kind, body: model.Object) -> model.Object:
+        """Apply the object, unless it is as our last apply of the same left it; return it."""
+        key = (kind.plural, body["metadata"]["namespace"], body["metadata"]["name"])
+        there, digest = seen.made.get(key), _digest(body)
+        if there is not None and self._applied.get(key) == (digest, _version(there)):
+            return there
+        made = self._cluster.apply(kind, body, manager=names.MANAGER_OPERATOR)
+        self._applied[key] = digest, _version(made)
+        return made
 
     def _end(self, seen: model.Observed, service: types.VpnServiceContainer) -> None:
         """Take the tunnel from an app that may not use it any more: its pod ends."""
@@ -209,3 +224,11 @@ def _tolerates(pod: model.Object, template: model.Object) -> bool:
     known = pod.get("tolerations") or []
     wanted = template.get("tolerations") or []
     return pod.get("nodeName") is not None or all(each in known for each in wanted)
+
+
+def _digest(body: model.Object) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _version(body: model.Object) -> str:
+    return str(body["metadata"]["resourceVersion"])

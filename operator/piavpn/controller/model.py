@@ -15,6 +15,8 @@ from piavpn.pia import dedicated, serverlist
 Object = dict[str, Any]
 ServiceKey = tuple[str, str]
 """Namespace and name of a VpnServiceContainer, and of all that is made for it."""
+ObjectKey = tuple[str, str, str]
+"""Plural of the kind, namespace and name of an object."""
 
 
 LONGEST_WAIT = timedelta(days=1)
@@ -179,6 +181,8 @@ class Observed:
     """What the API server said when it took no object, or no pod, of a service."""
     warnings: Mapping[ServiceKey, str] = dataclasses.field(default_factory=dict)
     """What was said last of a service's pod that should have started."""
+    made: Mapping[ObjectKey, Object] = dataclasses.field(default_factory=dict)
+    """What there is of the objects that the pass may make."""
     services_with_ports: frozenset[ServiceKey] = frozenset()
     """Services that have a Service object in the cluster now."""
     services_with_pods: frozenset[ServiceKey] = frozenset()

@@ -21,6 +21,7 @@ from piavpn.controller import (
     dedicatedips,
     leases,
     lostnodes,
+    made,
     mirror,
     model,
     network,
@@ -65,7 +66,7 @@ class Observer:
         vpn, others, invalid = self._vpns(name)
         services = self._services(name)
         pods, elsewhere = self._service_pods(name, services)
-        objects = _Objects(self._cluster, name, services)
+        objects = made.OfServices(self._cluster, name, services)
         now = datetime.now(UTC)
         awaiting = {
             key: objects.stateful_sets[key]
@@ -86,6 +87,7 @@ class Observer:
             service_pods=pods,
             pods_elsewhere=elsewhere,
             foreign=objects.foreign,
+            made=objects.objects,
             services_with_ports=objects.with_ports,
             services_with_pods=frozenset(objects.stateful_sets),
             refusals=refusals.of_missing_pods(self._cluster, awaiting),
@@ -194,6 +196,9 @@ class Observer:
         gateways = siblings.Gateways(self._cluster, namespace)
         known = gateways.accounts.get(ref.account_name)
         related = siblings.of(vpn, found, seen.other_vpns, gateways)
+        objects = made.keyed(kube.CONFIG_MAPS, gateways.config_maps) | made.of_gateway(
+            self._cluster, vpn, namespace, port_forwarding=seen.port_forwarding
+        )
         return dataclasses.replace(
             seen,
             credentials=found,
@@ -201,10 +206,14 @@ class Observer:
             server_list=self._lists.state(vpn.spec.endpoints),
             gateway_pod=gateways.pods.get(vpn.name),
             gateway_refusal=refusals.of_missing_gateway(
-                self._cluster, vpn.name, namespace, gateways.pods.get(vpn.name)
-            ),
+                self._cluster,
+                objects.get(("statefulsets", namespace, names.gateway_name(vpn.name))),
+            )
+            if vpn.name not in gateways.pods
+            else "",
             gateway_config=gateways.configs.get(vpn.name),
-            has_http_proxy=self._has_http_proxy(vpn.name),
+            has_http_proxy=("services", namespace, names.http_proxy_name(vpn.name)) in objects,
+            made={**seen.made, **objects},
             siblings=tuple(
                 dataclasses.replace(each, server_list=self._lists.state(each.vpn.spec.endpoints))
                 for each in related
@@ -212,10 +221,6 @@ class Observer:
             **self._dedicated_ip(vpn.spec),
             held=gateways.held_without({vpn.name, *(other.name for other in seen.other_vpns)}),
         )
-
-    def _has_http_proxy(self, vpn: str) -> bool:
-        name = names.http_proxy_name(vpn)
-        return self._cluster.get(kube.SERVICES, name, self._settings.namespace) is not None
 
     def _dedicated_ip(self, spec: types.PiaVpnSpec) -> dict[str, Any]:
         """Return the fields of what is seen that are about the dedicated IP."""
@@ -230,37 +235,5 @@ class Observer:
         return {"dedicated_token": token, "dedicated": state}
 
 
-class _Objects:
-    """What already bears the names that a VPN's services would give to their objects."""
-
-    def __init__(
-        self, cluster: kube.Cluster, vpn: str, services: tuple[types.VpnServiceContainer, ...]
-    ) -> None:
-        self._cluster = cluster
-        self.foreign: dict[model.ServiceKey, str] = {}
-        there: dict[kube.Kind, dict[model.ServiceKey, str]] = {kube.STATEFUL_SETS: {}}
-        there[kube.SERVICES] = {}
-        for kind in (kube.STATEFUL_SETS, kube.SERVICES) if services else ():
-            labelled = cluster.list(kind, labels=f"{names.LABEL_VPN}={vpn}")
-            known = {(o["metadata"]["namespace"], o["metadata"]["name"]): o for o in labelled}
-            for service in services:
-                key = network.key(service)
-                found = known.get(key) or cluster.get(kind, service.name, service.namespace)
-                if found is None:
-                    continue
-                if _owned_by(found, service.uid):
-                    there[kind][key] = found["metadata"]["uid"]
-                elif kind is kube.STATEFUL_SETS or service.spec.ports:
-                    self.foreign[key] = f"a {kind.kind}"
-        self.with_ports = frozenset(there[kube.SERVICES])
-        self.stateful_sets = there[kube.STATEFUL_SETS]
-        """Their UIDs."""
-
-
 def _suspended(services: Iterable[types.VpnServiceContainer]) -> set[model.ServiceKey]:
     return {network.key(service) for service in services if service.spec.suspend}
-
-
-def _owned_by(found: model.Object, uid: str) -> bool:
-    owners = found["metadata"].get("ownerReferences") or []
-    return any(owner["uid"] == uid for owner in owners)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from piavpn import kube
-from piavpn.api import names
 from piavpn.controller import model
 
 _REFUSED = "FailedCreate"
@@ -30,19 +29,16 @@ def of_missing_pods(
     return {key: message for key, message in said.items() if message}
 
 
-def of_missing_gateway(
-    cluster: kube.Cluster, vpn: str, namespace: str, pod: model.Object | None
-) -> str:
-    """Return what was said last of the gateway's pod where there is none; else nothing.
+def of_missing_gateway(cluster: kube.Cluster, stateful_set: model.Object | None) -> str:
+    """Return what was said last of the pod that the gateway's StatefulSet waits for.
 
     Raises:
         kube.KubeError: the API server did not answer.
     """
-    name = names.gateway_name(vpn)
-    made = cluster.get(kube.STATEFUL_SETS, name, namespace) if pod is None else None
-    if made is None:
+    if stateful_set is None:
         return ""
-    return last_refusal(_about(cluster, (namespace, name), made["metadata"]["uid"]))
+    metadata = stateful_set["metadata"]
+    return last_refusal(_about(cluster, (metadata["namespace"], ""), metadata["uid"]))
 
 
 def of_waiting_pods(

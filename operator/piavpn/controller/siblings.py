@@ -21,8 +21,10 @@ class Gateways:
         """
         pods = cluster.list(kube.PODS, namespace, labels=names.LABEL_GATEWAY)
         self.pods = {pod["metadata"]["labels"][names.LABEL_GATEWAY]: pod for pod in pods}
-        found = cluster.list(kube.CONFIG_MAPS, namespace, labels=names.LABEL_GATEWAY)
-        configs = {item["metadata"]["labels"][names.LABEL_GATEWAY]: item for item in found}
+        self.config_maps = cluster.list(kube.CONFIG_MAPS, namespace, labels=names.LABEL_GATEWAY)
+        configs = {
+            item["metadata"]["labels"][names.LABEL_GATEWAY]: item for item in self.config_maps
+        }
         self.configs = {
             vpn: config
             for vpn, item in configs.items()
