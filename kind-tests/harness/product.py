@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import pathlib
+import subprocess
 from collections.abc import Iterator
 
 from harness import kubectl, manifests, nodes, probes, waiting
 
+_DEPLOY = pathlib.Path(__file__).parents[1] / "deploy"
 OPERATOR, AGENT = "deployment/piavpn-operator", "daemonset/piavpn-node-agent"
 
 
@@ -21,6 +24,11 @@ def agent_on(node: str) -> kubectl.Object:
     """Return the agent's pod on a node."""
     (found,) = [pod for pod in pods(AGENT) if pod["spec"]["nodeName"] == node]
     return found
+
+
+def deploy() -> None:
+    """Install all of the product again, of the image that these tests run with."""
+    subprocess.run([_DEPLOY], check=True, capture_output=True, timeout=300)
 
 
 def python_in_network_of(pod: probes.Pod, program: str, *arguments: str) -> str:
