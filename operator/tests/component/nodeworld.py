@@ -75,6 +75,8 @@ class World:
         self._pauses: dict[int, subprocess.Popen[str]] = {}
         self.node = new_namespace("node")
         self.outside = new_namespace("outside")
+        # Else a link's address changes by itself a moment later: it is tentative at first.
+        self.node.run("sysctl -qw net.ipv6.conf.default.accept_dad=0")
         namespaces.veth(self.node, "wan", self.outside, "eth0")
         self.node.run("ip addr add 203.0.113.1/24 dev wan; sysctl -qw net.ipv4.ip_forward=1")
         # A node answers ARP for addresses that it would route elsewhere only.

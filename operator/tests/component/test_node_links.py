@@ -108,7 +108,8 @@ def test_a_link_whose_process_was_killed_is_made_again(add: Add, pod: Namespace)
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: "piaw0" not in pod.run("ip -o link"), what="the link goes")
     add("piaw0")
-    assert _wg("show interfaces") == "piaw0\n"
+    # The socket of the killed process is still there until the new one has its own.
+    eventually(lambda: _wg("show interfaces") == "piaw0\n", what="the new process answers")
 
 
 def test_a_link_left_over_in_the_nodes_namespace_is_replaced(
