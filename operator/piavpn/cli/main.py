@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ COMMANDS = (status, regions, renew, port, leaktest, logs, doctor, upgrade, captu
 
 def main() -> int:
     """Run the command line's command and return its exit code."""
+    # A watch that is refused, or breaks off, is made up for by a look every few seconds.
+    logging.getLogger("piavpn.kube.watch").setLevel(logging.ERROR)
     try:
         return run(sys.argv[1:], Output(sys.stdout, sys.stderr))
     except KeyboardInterrupt:
