@@ -17,6 +17,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import kube_objects
 from kubernetes import client
 
 from piavpn import kube
@@ -88,7 +89,7 @@ class Api(http.server.ThreadingHTTPServer):
         with self._lock:
             key = _key(kind, namespace, name)
             old = self._objects.get(key) or self._new(namespace, name)
-            return self._keep(key, _merged(old, body))
+            return self._keep(key, kube_objects.merged(old, body))
 
     def get(self, kind: kube.Kind, name: str, namespace: str | None = None) -> Object:
         with self._lock:
@@ -143,8 +144,8 @@ class Api(http.server.ThreadingHTTPServer):
             for (group, resource, namespace, _), item in self._objects.items()
             if (group, resource) == (call.group, call.resource)
             and call.namespace in (None, namespace)
-            and _selected(item, call.selector)
-            and _has_field(item, call.fields)
+            and kube_objects.selected(item, call.selector)
+            and kube_objects.has_field(item, call.fields)
         ]
         return {"items": found, "metadata": {"resourceVersion": str(next(self._versions))}}
 
@@ -177,8 +178,8 @@ class Api(http.server.ThreadingHTTPServer):
                 if (
                     (group, resource) == (call.group, call.resource)
                     and call.namespace in (None, namespace)
-                    and _selected(item, call.selector)
-                    and _has_field(item, call.fields)
+                    and kube_objects.selected(item, call.selector)
+                    and kube_objects.has_field(item, call.fields)
                 ):
                     yield {"type": change, "object": item}
 
@@ -194,9 +195,9 @@ class Api(http.server.ThreadingHTTPServer):
         base = old or self._new(key[2], key[3])
         if "apply" in call.content and not call.resource.endswith("/status"):
             base = {k: v for k, v in base.items() if k in {"metadata", "status"}}
-        new = _merged(base, body)
+        new = kube_objects.merged(base, body)
         if "apply" in call.content:
-            _keep_restart(old, new)
+            kube_objects.keep_restart(old, new)
         if new != old:
             self.changes.append(call)
             new = self._keep(key, new)
@@ -317,47 +318,6 @@ def _served(kind: kube.Kind) -> tuple[str, str]:
 
 def _key(kind: kube.Kind, namespace: str | None, name: str) -> tuple[str, str, str | None, str]:
     return (*_served(kind), namespace, name)
-
-
-def _selected(item: Object, selector: str) -> bool:
-    labels = item["metadata"].get("labels") or {}
-    name, equals, value = selector.partition("=")
-    return not selector or (labels.get(name) == value if equals else name in labels)
-
-
-def _has_field(item: Object, selector: str) -> bool:
-    path, _, value = selector.partition("=")
-    found: Any = item
-    for part in path.split(".") if selector else ():
-        found = (found or {}).get(part)
-    return not selector or found == value
-
-
-def _keep_restart(old: Object | None, new: Object) -> None:
-    """Keep what `kubectl rollout restart` wrote: it is another field manager's."""
-    key = "kubectl.kubernetes.io/restartedAt"
-    before = (old or {}).get("spec", {}).get("template", {}).get("metadata", {})
-    if asked := before.get("annotations", {}).get(key):
-        new["spec"]["template"]["metadata"]["annotations"][key] = asked
-
-
-def _merged(old: Any, new: Any) -> Any:
-    """Return `old` with the fields of `new`; conditions are merged by their type."""
-    if not isinstance(old, dict) or not isinstance(new, dict):
-        return copy.deepcopy(new)
-    result = copy.deepcopy(old)
-    for name, value in new.items():
-        if name == "conditions":
-            by_type = {item["type"]: item for item in result.get(name, [])}
-            by_type |= {item["type"]: item for item in value}
-            result[name] = list(by_type.values())
-        elif name == "spec":
-            result[name] = copy.deepcopy(value)
-        elif value is None:
-            result.pop(name, None)
-        else:
-            result[name] = _merged(result.get(name), value)
-    return result
 
 
 @contextlib.contextmanager

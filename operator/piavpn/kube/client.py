@@ -7,7 +7,6 @@ it needs no discovery; and it turns whatever goes wrong into one error.
 from __future__ import annotations
 
 import builtins
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ import urllib3
 from kubernetes import client, config
 from kubernetes.client import exceptions
 
-from piavpn.kube import ownership
+from piavpn.kube import answers, ownership
 from piavpn.kube import watch as watching
 from piavpn.kube.kinds import EVENTS, NOT_FOUND, OURS, Kind, KubeError, Object, Selection
 
@@ -207,8 +206,8 @@ class Cluster:
         raw = response.response
         try:
             if response.status >= _FIRST_ERROR:
-                raise _refused(f"GET {path}", response.status, response.read())
-            yield from _lines(raw, last=True)
+                raise answers.refused(f"GET {path}", response.status, response.read())
+            yield from answers.lines(raw, last=True)
         except urllib3.exceptions.HTTPError as error:
             raise KubeError(0, f"GET {path}: {error}") from error
         finally:
@@ -237,9 +236,9 @@ class Cluster:
         raw = response.response
         try:
             if response.status >= _FIRST_ERROR:
-                raise _refused(f"watch {path}", response.status, response.read())
-            for line in _lines(raw):
-                yield _object(line)
+                raise answers.refused(f"watch {path}", response.status, response.read())
+            for line in answers.lines(raw):
+                yield answers.to_object(line)
         except (ValueError, urllib3.exceptions.HTTPError) as error:
             raise KubeError(0, f"watch {path}: {error}") from error
         finally:
@@ -266,8 +265,8 @@ class Cluster:
             answer = response.read()
             self._answered()
             if response.status >= _FIRST_ERROR:
-                raise _refused(f"{method} {path}", response.status, answer)
-            return _object(answer)
+                raise answers.refused(f"{method} {path}", response.status, answer)
+            return answers.to_object(answer)
         except (ValueError, urllib3.exceptions.HTTPError) as error:
             raise KubeError(0, f"{method} {path}: {error}") from error
 
@@ -315,32 +314,3 @@ def _load(settings: client.Configuration) -> None:
 
 def _typed(kind: Kind, body: Object) -> Object:
     return {**body, "apiVersion": kind.api_version, "kind": kind.kind}
-
-
-def _refused(request: str, status: int, answer: bytes) -> KubeError:
-    """Return the error of an answer that is a Status, or whatever stood in the server's way sent.
-
-    The API server itself answers plain text for a kind that it does not serve.
-    """
-    try:
-        message = _object(answer).get("message") or f"HTTP {status}"
-    except ValueError:
-        message = f"HTTP {status}"
-    return KubeError(status, f"{request}: {message}")
-
-
-def _object(text: bytes) -> Object:
-    parsed = json.loads(text)
-    if not isinstance(parsed, dict):
-        raise ValueError(f"the answer is no object: {text[:80]!r}")  # noqa: TRY004 - as bad JSON
-    return parsed
-
-
-def _lines(raw: urllib3.BaseHTTPResponse, *, last: bool = False) -> Iterator[bytes]:
-    """Yield the lines that are not empty; the last one also without its end, if so asked."""
-    rest = b""
-    for chunk in raw.stream(amt=None, decode_content=False):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from (line for line in lines if line)
-    if last and rest:
-        yield rest

@@ -1,0 +1,49 @@
+"""What the API server of the tests does with objects: selects, merges."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+Object = dict[str, Any]
+
+
+def selected(item: Object, selector: str) -> bool:
+    labels = item["metadata"].get("labels") or {}
+    name, equals, value = selector.partition("=")
+    return not selector or (labels.get(name) == value if equals else name in labels)
+
+
+def has_field(item: Object, selector: str) -> bool:
+    path, _, value = selector.partition("=")
+    found: Any = item
+    for part in path.split(".") if selector else ():
+        found = (found or {}).get(part)
+    return not selector or found == value
+
+
+def keep_restart(old: Object | None, new: Object) -> None:
+    """Keep what `kubectl rollout restart` wrote: it is another field manager's."""
+    key = "kubectl.kubernetes.io/restartedAt"
+    before = (old or {}).get("spec", {}).get("template", {}).get("metadata", {})
+    if asked := before.get("annotations", {}).get(key):
+        new["spec"]["template"]["metadata"]["annotations"][key] = asked
+
+
+def merged(old: Any, new: Any) -> Any:
+    """Return `old` with the fields of `new`; conditions are merged by their type."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return copy.deepcopy(new)
+    result = copy.deepcopy(old)
+    for name, value in new.items():
+        if name == "conditions":
+            by_type = {item["type"]: item for item in result.get(name, [])}
+            by_type |= {item["type"]: item for item in value}
+            result[name] = list(by_type.values())
+        elif name == "spec":
+            result[name] = copy.deepcopy(value)
+        elif value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), value)
+    return result
