@@ -50,7 +50,9 @@ def _cluster(api: kube_server.Api) -> None:
         put_pod(api, name, namespace, OLD)
         template = {"spec": spec(name, namespace, NEW)}
         status = {"updateRevision": f"{name}-{NEW}"}
-        api.put(kube.STATEFUL_SETS, name, namespace, spec={"template": template}, status=status)
+        metadata = {"labels": {"app.kubernetes.io/managed-by": "piavpn-operator"}}
+        body = {"metadata": metadata, "spec": {"template": template}, "status": status}
+        api.put(kube.STATEFUL_SETS, name, namespace, **body)
     cli_world.put_app(api, "web")
     cli_world.put_app(api, "torrent")
 
@@ -136,3 +138,13 @@ def test_a_pod_that_ends_already_is_left_to_its_end(api: kube_server.Api, kubect
     for name, namespace in PARTS:
         api.put(kube.PODS, f"{name}-0", namespace, metadata=ending)
     assert "nothing to do" in kubectl.piavpn("upgrade").out
+
+
+def test_a_pod_of_somebody_s_own_stateful_set_is_theirs_to_restart(
+    api: kube_server.Api, kubectl: Kubectl
+) -> None:
+    stateful_sets_make_pods(api)
+    own = {"labels": {"app.kubernetes.io/managed-by": "Helm"}}
+    api.put(kube.STATEFUL_SETS, "web", "media", metadata=own)
+    assert kubectl.piavpn("upgrade").code == 0
+    assert deleted(api) == ["torrent-0", "piavpn-gateway-home-0"]

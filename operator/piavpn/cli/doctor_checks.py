@@ -199,7 +199,7 @@ def _images(seen: Seen) -> Iterator[Finding]:
     behind = [
         f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         for pod in (*seen.gateway_pods, *seen.app_pods)
-        if _images_of(pod, {"gateway", "piavpn-gate"}) != {image}
+        if _images_of(pod, {"gateway", "piavpn-gate"}) - {image}
     ]
     agents = [
         pod["metadata"]["name"]

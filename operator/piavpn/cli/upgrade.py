@@ -19,6 +19,7 @@ from piavpn.kube import Cluster
 
 HEADINGS = ("POD", "VPN", "PART", "FROM", "TO")
 _REVISION = "controller-revision-hash"
+_MANAGED_BY = "app.kubernetes.io/managed-by"
 _OURS = ("gateway", names.GATE_CONTAINER)
 _LOOK_SECONDS = 0.5
 
@@ -98,6 +99,10 @@ def _move(api: Cluster, pod: kube.Object, key: str) -> Move | None:
     current = (made_by or {}).get("status", {}).get("updateRevision")
     if made_by is None or current in {None, metadata["labels"].get(_REVISION)}:
         return None
+    if (made_by["metadata"].get("labels") or {}).get(_MANAGED_BY) != names.MANAGER_OPERATOR:
+        return (
+            None  # somebody's own, behind a tunnel by its label: when it restarts is theirs to say
+        )
     return Move(
         namespace=metadata["namespace"],
         pod=metadata["name"],
