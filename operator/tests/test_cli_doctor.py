@@ -135,9 +135,9 @@ def test_a_secret_without_a_key_is_a_failure_and_nothing_of_it_is_shown(
         "level": "fail",
         "check": "credentials of home",
         "said": "Secret pia-credentials has no password",
-        "todo": "kubectl delete secret pia-credentials -n piavpn-system; kubectl create secret "
-        "generic pia-credentials -n piavpn-system --from-literal=username=... "
-        "--from-literal=password=...",
+        "todo": "kubectl create secret generic pia-credentials -n piavpn-system "
+        "--from-literal=username=... --from-literal=password=... "
+        "--dry-run=client -o yaml | kubectl apply -f -",
     }
     assert "cDEyMzQ1Njc" not in kubectl.piavpn("doctor").out
 

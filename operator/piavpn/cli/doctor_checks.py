@@ -164,7 +164,7 @@ def _credentials(seen: Seen) -> Iterator[Finding]:
         if there is None:
             yield fail(check, f"there is no Secret {secret} in namespace {seen.namespace}", make)
         elif lacking := [key for key in wanted if key not in there]:
-            todo = f"kubectl delete secret {secret} -n {seen.namespace}; {make}"
+            todo = f"{make} --dry-run=client -o yaml | kubectl apply -f -"
             yield fail(check, f"Secret {secret} has no {' and no '.join(lacking)}", todo)
         else:
             yield ok(check, f"Secret {secret} has {wanted[0]} and {wanted[1]}")
