@@ -24,8 +24,8 @@ PIAVPN, APPS = "piavpn.dev", "apps"
 # Who asks for it stands behind each entry: this is the table to change with the code.
 GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
     (OPERATOR, EVERYWHERE): {
-        (PIAVPN, "piavpns"): {"get", "list", "watch"},  # report; observe; handlers
-        (PIAVPN, "vpnservicecontainers"): {"get", "list", "watch"},  # as above
+        (PIAVPN, "piavpns"): {"get", "list", "watch", "patch"},  # report; observe; handlers
+        (PIAVPN, "vpnservicecontainers"): {"get", "list", "watch", "patch"},  # as above
         (PIAVPN, "piavpns/status"): {"patch"},  # report
         (PIAVPN, "vpnservicecontainers/status"): {"patch"},  # report
         # observe; handlers; apply

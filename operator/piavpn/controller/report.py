@@ -10,7 +10,7 @@ from typing import Any
 from piavpn import kube, logs
 from piavpn.api import codec, conditions, names, types
 from piavpn.api.conditions import Condition, PiaVpnCondition, ServiceCondition, Status
-from piavpn.controller import model
+from piavpn.controller import model, ownership
 
 log = logging.getLogger(__name__)
 
@@ -116,11 +116,34 @@ class Reporter:
         status["conditions"] = conditions.to_status(dated)
         metadata = {k: v for k, v in regarding["metadata"].items() if k != "uid"}
         body = {"metadata": metadata, "status": status}
-        if self._cluster.apply_status(kind, body, manager=names.MANAGER_OPERATOR) is None:
+        if self._apply(kind, body) is None:
             return
         self._written.add(regarding["metadata"]["uid"])
         for condition in _transitions(before, wanted):
             self._tell(regarding, condition)
+
+    def _apply(self, kind: kube.Kind, body: model.Object) -> model.Object | None:
+        """Apply the status, and take what strangers own of it from them; None: it is gone."""
+        manager, metadata = names.MANAGER_OPERATOR, body["metadata"]
+        try:
+            answer = self._cluster.apply_status(kind, body, manager=manager)
+        except kube.KubeError as error:
+            name, namespace = metadata["name"], metadata.get("namespace")
+            found = self._cluster.get(kind, name, namespace) if error.conflict else None
+            if found is None or not self._release(kind, found):
+                raise
+            return self._cluster.apply_status(kind, body, manager=manager)
+        if answer is not None:
+            self._release(kind, answer)
+        return answer
+
+    def _release(self, kind: kube.Kind, found: model.Object) -> bool:
+        """Take the status from strangers; return whether there were any."""
+        metadata, patch = found["metadata"], ownership.without_strangers(found)
+        if patch is not None:
+            # Of the object: what a request for its status says of owners is passed over.
+            self._cluster.patch(kind, metadata["name"], metadata.get("namespace"), patch)
+        return patch is not None
 
     def _tell(self, regarding: model.Object, condition: Condition) -> None:
         kind = "Normal" if condition.status is Status.TRUE else "Warning"

@@ -16,9 +16,9 @@ import urllib3
 from kubernetes import client, config
 from kubernetes.client import exceptions
 
-from piavpn.kube import answers, ownership
+from piavpn.kube import answers
 from piavpn.kube import watch as watching
-from piavpn.kube.kinds import EVENTS, NOT_FOUND, OURS, Kind, KubeError, Object, Selection
+from piavpn.kube.kinds import EVENTS, NOT_FOUND, Kind, KubeError, Object, Selection
 
 _REQUEST_TIMEOUT = (5.0, 30.0)  # seconds to connect, to answer
 _WATCH_SECONDS = 600
@@ -90,27 +90,12 @@ class Cluster:
     def apply_status(self, kind: Kind, body: Object, *, manager: str) -> Object | None:
         """Server-side apply the `status` in `body`; return None where the object is gone.
 
-        Never forced: a forced entry that is dropped later wedges its first owner with 422. Of our
-        own kinds, what strangers own is taken from them where it is in the way.
+        Never forced: a forced entry that is dropped later wedges its first owner with 422.
         """
         metadata = body["metadata"]
-        path = kind.path(metadata.get("namespace"), metadata["name"])
+        path = kind.path(metadata.get("namespace"), metadata["name"]) + "/status"
         query = {"fieldManager": manager, "force": "false"}
-        request = (f"{path}/status", query, _typed(kind, body), "apply-patch+yaml")
-        try:
-            return self._unless_absent("PATCH", *request)
-        except KubeError as error:
-            if not error.conflict or kind not in OURS or not self._release(path):
-                raise
-        return self._unless_absent("PATCH", *request)
-
-    def _release(self, path: str) -> bool:
-        """Take an object's status from strangers; return whether there were any."""
-        found = self._unless_absent("GET", path)
-        patch = ownership.without_strangers(found) if found is not None else None
-        if patch is not None:
-            self._unless_absent("PATCH", f"{path}/status", None, patch, "merge-patch+json")
-        return patch is not None
+        return self._unless_absent("PATCH", path, query, _typed(kind, body), "apply-patch+yaml")
 
     def patch(self, kind: Kind, name: str, namespace: str | None, body: Object) -> Object | None:
         """Merge `body` into the object; return None where it is gone."""

@@ -47,7 +47,6 @@ SERVICE_CIDRS = Kind("networking.k8s.io/v1", "ServiceCIDR", "servicecidrs", name
 NETWORK_POLICIES = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 PIA_VPNS = Kind(names.API_VERSION, "PiaVpn", "piavpns", namespaced=False)
 VPN_SERVICE_CONTAINERS = Kind(names.API_VERSION, "VpnServiceContainer", "vpnservicecontainers")
-OURS = frozenset({PIA_VPNS, VPN_SERVICE_CONTAINERS})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
