@@ -193,7 +193,7 @@ def test_what_is_wrong_is_said_in_words(piavpn: Plugin) -> None:
 
 
 def test_a_leak_ends_with_1(piavpn: Plugin, app: probes.Pod) -> None:
-    # By the time that it is asked for, the agent may have found the leak itself.
+    # By the time that it is asked for, the agent may have found the leak itself, and ended the pod.
     open_a_way_out = (
         "ip link add net1 type bridge && ip link set net1 up"
         " && echo 0 >/proc/sys/net/ipv6/conf/net1/disable_ipv6"
@@ -202,4 +202,4 @@ def test_a_leak_ends_with_1(piavpn: Plugin, app: probes.Pod) -> None:
     nodes.run_in_namespace_of(app.node, app.uid, "sh", "-c", open_a_way_out)
     said = piavpn.run("leaktest", f"{ROOM}/web", code=1)
     print(said.out)
-    assert cells(said.out)["RESULT"] in {"LEAK", "not tested"}
+    assert cells(said.out)["RESULT"] != "no leak"

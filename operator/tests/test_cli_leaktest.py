@@ -55,6 +55,21 @@ def test_a_leak_ends_with_1_and_is_named(api: kube_server.Api, kubectl: Kubectl)
     )
 
 
+def test_a_pod_that_goes_meanwhile_is_not_waited_for(
+    api: kube_server.Api, kubectl: Kubectl
+) -> None:
+    put_old_answer(api)
+    silent = condition("LeakFree", "Unknown", "NoPod", "no pod of it is on any node")
+    cli_world.put_app(api, conditions=[silent])
+    cli_world.on_patch(api, "pods", lambda: api.remove(kube.PODS, "web-0", "media"))
+    said = kubectl.piavpn("leaktest", "web")
+    assert said.code == 1
+    assert said.out.splitlines()[1] == (
+        "media/web   worker   unknown   -          the node's agent has not answered; "
+        "LeakFree is Unknown: no pod of it is on any node"
+    )
+
+
 def test_all_of_the_cluster_are_tested_and_what_is_not_confined_is_told(
     api: kube_server.Api, kubectl: Kubectl
 ) -> None:

@@ -103,16 +103,17 @@ def _not_testable(service: types.VpnServiceContainer, pod: pods.Pod | None) -> R
 def _wait(
     api: Cluster, waited_for: Sequence[pods.Pod], asked: str, out: Output
 ) -> Mapping[str, Condition]:
-    """Return the answers that came in time, by app."""
+    """Return the answers that came in time, by app; none of a pod that goes meanwhile."""
     answers: dict[str, Condition] = {}
     uids = {pod.uid: pod.app for pod in waited_for}
 
     def look() -> bool | None:
-        for pod in pods.of_services(api):
+        there = pods.of_services(api)
+        for pod in there:
             told = find(pod.conditions, PodCondition.LEAK_FREE)
             if told is not None and pod.uid in uids and _answers(told, asked):
                 answers[uids[pod.uid]] = told
-        left = len(uids) - len(answers)
+        left = sum(uids.get(pod.uid, "") not in {"", *answers} for pod in there)
         out.progress(f"testing: {left} of {len(uids)} apps left")
         return True if left == 0 else None
 
@@ -135,7 +136,7 @@ def _row(
     if told is None:
         known = find(service.status.conditions, ServiceCondition.LEAK_FREE)
         why = f"; LeakFree is {known.status}: {known.message}" if known else ""
-        return Row(app, Result.UNKNOWN, f"no answer within {_TIMEOUT_SECONDS:.0f} s{why}", node)
+        return Row(app, Result.UNKNOWN, f"the node's agent has not answered{why}", node)
     message, _, _ = told.message.partition(names.asked_for_at(""))
     tried = re.match(r"(\d+) attempts ", message)
     results = {Status.TRUE: Result.NO_LEAK, Status.FALSE: Result.LEAK}
