@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from fakepia import client
-from harness import kubectl, manifests, probes, waiting
+from harness import kubectl, labelled, manifests, probes, waiting
 
 FOLDER = pathlib.Path(__file__).parent
 EXAMPLES = FOLDER.parent / "manifests/examples"
@@ -74,9 +74,9 @@ def patch_for(body: kubectl.Object) -> kubectl.Object | None:
     elif body["kind"] == "VpnServiceContainer" and body["spec"]["image"] != BUSYBOX:
         stand_in = stand_in_for(body["metadata"]["name"], body["spec"]["ports"][0]["port"])
         changed = {f"/spec/{field}": value for field, value in stand_in.items()}
-    elif body["kind"] == "Deployment":
+    elif body["kind"] == "Deployment" and _first_of(body)["image"] != BUSYBOX:
         container = "/spec/template/spec/containers/0"
-        port = body["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"]
+        port = _first_of(body)["ports"][0]["containerPort"]
         stand_in = stand_in_for(body["metadata"]["name"], port)
         changed = {f"{container}/{field}": value for field, value in stand_in.items()}
     else:
@@ -84,6 +84,10 @@ def patch_for(body: kubectl.Object) -> kubectl.Object | None:
     operations = [{"op": "add", "path": path, "value": value} for path, value in changed.items()]
     target = {"kind": body["kind"], "name": body["metadata"]["name"]}
     return {"target": target, "patch": json.dumps(operations)}
+
+
+def _first_of(deployment: kubectl.Object) -> kubectl.Object:
+    return dict(deployment["spec"]["template"]["spec"]["containers"][0])
 
 
 def stand_in_for(name: str, port: int) -> dict[str, object]:
@@ -105,20 +109,32 @@ def test_an_example_gets_ready_and_its_apps_leave_by_the_tunnel(example: pathlib
 
     status = (kubectl.get("piavpn", vpn) or {})["status"]
     for app in apps:
-        assert seen_of(app["name"], app["namespace"]) == status["session"]["serverAddress"]
+        seen = seen_of(f"{app['name']}-0", app["namespace"])
+        assert seen == status["session"]["serverAddress"]
+    for deployment in filter(is_labelled, objects):
+        labelled.wait_for(deployment)
+        for pod in labelled.pods_of(deployment):
+            seen = seen_of(pod["metadata"]["name"], pod["metadata"]["namespace"])
+            assert seen == status["session"]["serverAddress"]
 
 
-def seen_of(app: str, namespace: str) -> str:
-    """Return the address that the Internet sees of an app."""
+def is_labelled(body: kubectl.Object) -> bool:
+    """Tell whether the object's pods go through a VPN by their label."""
+    template = body["spec"].get("template", {}) if body["kind"] == "Deployment" else {}
+    return "piavpn.dev/vpn" in template.get("metadata", {}).get("labels", {})
+
+
+def seen_of(pod: str, namespace: str) -> str:
+    """Return the address that the Internet sees of an app's pod."""
     page = f"http://{probes.WHO_AM_I}/"
     command = ["timeout", "10", "wget", "-qO-", page]
-    if app == "qbittorrent":
+    if pod == "qbittorrent-0":
         command = [
             "python3",
             "-c",
             f"import urllib.request as r; print(r.urlopen('{page}').read().decode())",
         ]
-    return kubectl.execute(f"{app}-0", namespace, "app", *command).strip()
+    return kubectl.execute(pod, namespace, "app", *command).strip()
 
 
 @pytest.mark.parametrize("example", ["forwarded-port"], indirect=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from fakepia import client
-from harness import kubectl, manifests, nodes, probes, waiting
+from harness import kubectl, manifests, nodes, probes, product, waiting
 
 CONFINED = "piavpn.dev/Confined"
 
@@ -31,7 +31,10 @@ def test_an_app_that_gets_a_container_with_net_raw_is_cut_off_until_it_is_made_a
     waiting.eventually(lambda: pia.leaks(marker).packets, "the detector sees an ordinary pod")
     marker = pia.mark_leaks()
 
-    add_container(tunnel.app, {"name": "debugger"})
+    with product.without_admission():
+        waiting.eventually(
+            lambda: add_container(tunnel.app, {"name": "debugger"}), "the API server lets it in"
+        )
 
     refusal = kubectl.wait_for_reason(
         "vpnapp", "probe", "Confined", "PodNotAllowed", tunnel.app.namespace
@@ -74,7 +77,10 @@ def test_a_pod_of_somebody_s_own_with_our_labels_is_told_that_it_may_not(
     rogue["metadata"]["labels"] = {"piavpn.dev/vpn": steady.vpn, "piavpn.dev/service": "rogue"}
     rogue["spec"]["hostNetwork"] = True
     request.addfinalizer(lambda: kubectl.delete(rogue))
-    kubectl.apply(rogue)
+    with product.without_admission():
+        waiting.eventually(
+            lambda: kubectl.run("apply", "-f", "-", stdin=json.dumps(rogue)), "it is let in"
+        )
 
     refusal = kubectl.wait_for_reason(
         "pod", "rogue", CONFINED, "PodNotAllowed", steady.app.namespace
@@ -84,11 +90,11 @@ def test_a_pod_of_somebody_s_own_with_our_labels_is_told_that_it_may_not(
     assert steady.app.tcp() == steady.server_address  # the node is as it was
 
 
-def add_container(pod: probes.Pod, container: kubectl.Object) -> None:
+def add_container(pod: probes.Pod, container: kubectl.Object) -> str:
     """Do what `kubectl debug` does: it talks to a subresource that `kubectl patch` can, too."""
     image = {"image": os.environ["PIAVPN_IMAGE"], "command": ["sleep", "1000"]}
     patch = json.dumps({"spec": {"ephemeralContainers": [image | container]}})
-    kubectl.run(
+    return kubectl.run(
         "patch", "pod", pod.name, "-n", pod.namespace,
         "--subresource=ephemeralcontainers", "--type=strategic", "-p", patch,
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from controller_samples import CLUSTER_CIDRS, IP, NET, service
+from controller_samples import CLUSTER_CIDRS, IP, NET, service, vpn
 
 from piavpn.controller import build_policy
 
@@ -71,3 +71,37 @@ def test_an_app_may_reach_what_bypasses_the_tunnel() -> None:
         {"ipBlock": {"cidr": "192.168.1.0/24"}},
         {"ipBlock": {"cidr": "192.168.7.9/32"}},
     ]
+
+
+def test_a_namespaces_labelled_pods_may_reach_the_same_and_have_one_policy() -> None:
+    app = build_policy.network_policy(service(), CLUSTER_CIDRS, (IP("172.18.0.2"),))
+    assert build_policy.for_labelled_pods(vpn(), "media", CLUSTER_CIDRS, (IP("172.18.0.2"),)) == {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {
+            "name": "piavpn.home",
+            "namespace": "media",
+            "labels": {
+                "app.kubernetes.io/managed-by": "piavpn-operator",
+                "piavpn.dev/vpn": "home",
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": "piavpn.dev/v1alpha1",
+                    "kind": "PiaVpn",
+                    "name": "home",
+                    "uid": "uid-of-home",
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": {
+            "podSelector": {
+                "matchLabels": {"piavpn.dev/vpn": "home"},
+                "matchExpressions": [{"key": "piavpn.dev/service", "operator": "DoesNotExist"}],
+            },
+            "policyTypes": ["Egress"],
+            "egress": app["spec"]["egress"],
+        },
+    }

@@ -307,9 +307,7 @@ def test_a_service_whose_name_another_s_object_bears_is_refused_and_holds_no_add
 def test_services_of_a_vpn_that_is_not_there_are_told_its_name_and_keep_their_address() -> None:
     app = service(address="10.100.0.10")
     orphaned = seen(vpn=None, services=(app,))
-    refusal = false(
-        "VpnNotFound", "there is no PiaVpn named home: create it, or correct spec.vpnRef.name"
-    )
+    refusal = false("VpnNotFound", "there is no PiaVpn named home: create it, or name another one")
     assert decide.decide(orphaned) == model.Decision(
         network=None,
         gateway=None,

@@ -305,7 +305,7 @@ def test_a_full_subnet_serves_all_it_can_and_refuses_the_youngest() -> None:
     found = network.allocate(small, services, {})
     assert found.pop(("media", "app-0")) == refused(
         "NoFreeAddress",
-        "every address of 10.100.0.0/28 is in use: delete services of this VPN, or make another "
+        "every address of 10.100.0.0/28 is in use: delete apps of this VPN, or make another "
         "PiaVpn with a larger spec.network.subnet",
     )
     assert sorted(map(str, found.values())) == [f"10.100.0.{last}" for last in range(10, 15)]

@@ -40,6 +40,7 @@ def test_there_are_examples_of_one_app_of_two_of_a_forwarded_port_and_of_all_an_
     counted = {example.name: len(services(example)) for example in EXAMPLES}
     assert counted == {
         "forwarded-port": 1,
+        "labelled-deployment": 0,
         "media-stack": 3,
         "single-app": 1,
         "two-apps": 2,

@@ -34,6 +34,7 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
         # observe; watches; apply
         ("", "services"): {"get", "list", "watch", "create", "patch", "delete"},
         ("", "pods"): {"list", "watch", "patch", "delete"},  # observe; handlers; apply
+        ("", "pods/status"): {"patch"},  # report
         ("", "events"): {"list", "create"},  # refusals; report
         ("", "namespaces"): {"list", "watch"},  # observe; handlers
         ("", "nodes"): {"list"},  # observe

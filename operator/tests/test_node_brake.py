@@ -46,3 +46,13 @@ def test_after_half_an_hour_of_health_all_is_forgotten() -> None:
 
 def test_an_owner_whose_pods_stay_damaged_is_not_forgotten() -> None:
     assert removals(Brake(), 4000)[-2:] == [3617, 3917]
+
+
+def test_pods_of_one_controller_are_braked_together_whatever_their_names() -> None:
+    brake = Brake()
+
+    def made(name: str) -> Pod:
+        owner = Owner(name, "media", is_pod=True)
+        return Pod(name, name, "media", Role.SERVICE, "home", owner, None, made_by="uid-of-set")
+
+    assert [brake.lets(made(f"crawler-{n}"), 0.0) for n in range(9)] == [True] * 8 + [False]

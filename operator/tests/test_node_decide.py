@@ -83,6 +83,58 @@ def test_a_vpn_with_its_gateway_here_gets_bridge_proxy_and_pods() -> None:
     )
 
 
+def labelled(address: str | None) -> Pod:
+    given = IPv4Address(address) if address else None
+    return dataclasses.replace(
+        APP, uid="l", owner=Owner("crawler-1", "media", is_pod=True), address=given
+    )
+
+
+def planned(pod: Pod) -> PodPlan | Problem:
+    snapshot = dataclasses.replace(SNAPSHOT, pods=(GATEWAY, pod))
+    return plans.node_plan(snapshot, 1380).pods[pod.uid]
+
+
+def test_a_labelled_pod_gets_the_address_that_stands_on_it() -> None:
+    plan = planned(labelled("10.100.0.20"))
+    assert isinstance(plan, PodPlan)
+    assert (plan.role, plan.address) == (Role.SERVICE, IPv4Address("10.100.0.20"))
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        (
+            None,
+            Problem(
+                "AddressUnknown",
+                "the operator gives the pod its address, and it has none yet: see the pod's"
+                " condition piavpn.dev/Accepted",
+            ),
+        ),
+        (
+            "10.100.0.2",
+            Problem(
+                "AddressUnknown",
+                "the operator gives the pod its address, and it has 10.100.0.2, which is none of"
+                " 10.100.0.0/24 for apps: see the pod's condition piavpn.dev/Accepted",
+            ),
+        ),
+        (
+            "10.100.0.10",
+            Problem(
+                "AddressInUse",
+                "a VpnServiceContainer holds 10.100.0.10, too: delete the pod to have it made anew",
+            ),
+        ),
+    ],
+)
+def test_a_labelled_pod_without_an_address_of_its_own_waits(
+    address: str | None, problem: Problem
+) -> None:
+    assert planned(labelled(address)) == problem
+
+
 def test_a_vpn_without_a_pod_here_gets_nothing() -> None:
     empty = dataclasses.replace(SNAPSHOT, pods=())
     assert plans.node_plan(empty, 1380) == NodePlan({}, {}, {}, Inside(CLUSTER, NODES))

@@ -117,3 +117,18 @@ def test_an_event_that_the_server_never_takes_holds_up_no_deletion_and_no_other_
     api.fault = lambda _call: None
     outbox.send()
     assert changes(api)[2:] == [("create", "events", "media")]
+
+
+def test_a_labelled_pods_event_is_about_the_pod_itself(api: kube_server.Api) -> None:
+    owner = Owner("crawler-1", "media", is_pod=True)
+    outbox = Outbox(api.cluster(), lambda: {owner: "uid-of-crawler"})
+    outbox.put(Event(owner, "Tampered", "pod crawler-1: the lock is gone"))
+    outbox.send()
+    (event,) = api.all(kube.EVENTS)
+    assert event["involvedObject"] == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "name": "crawler-1",
+        "namespace": "media",
+        "uid": "uid-of-crawler",
+    }

@@ -46,6 +46,28 @@ def test_a_services_pod_is_read() -> None:
     )
 
 
+def test_a_labelled_pod_is_its_own_and_its_controllers() -> None:
+    body = pod({"piavpn.dev/vpn": "home"})
+    body["metadata"]["ownerReferences"] = [
+        {"uid": "uid-of-another"},
+        {"uid": "uid-of-set", "controller": True},
+    ]
+    seen = readers.read_service_pod(body)
+    assert seen is not None
+    assert seen.pod.owner == Owner("app-0", "media", is_pod=True)
+    assert (seen.pod.role, seen.pod.made_by) == (Role.SERVICE, "uid-of-set")
+
+
+def test_what_the_operator_says_on_a_pod_is_not_taken_for_our_own_word() -> None:
+    told = [
+        {"type": kind, "status": "True", "reason": "Fine"}
+        for kind in ("piavpn.dev/Accepted", "piavpn.dev/Confined", "Ready")
+    ]
+    seen = readers.read_service_pod(pod(SERVICE, status={"conditions": told}))
+    assert seen is not None
+    assert [condition.type for condition in seen.told] == ["piavpn.dev/Confined"]
+
+
 @pytest.mark.parametrize(
     ("written", "asked"),
     [

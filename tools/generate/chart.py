@@ -20,12 +20,14 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "charts/pia-vpn-operator"
 NAMESPACE = "piavpn-system"
 
+_SERVED = '.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"'
 SECTIONS: dict[str, str | None] = {
     "base": None,
+    "mutating": _SERVED,
     "monitoring": ".Values.monitoring.configMaps",
     "monitoring/prometheus-operator": ".Values.monitoring.prometheusOperator",
 }
-"""Kustomizations in manifests/, each with the value that turns it on; None: always there."""
+"""Kustomizations in manifests/, each with what turns it on; None: always there."""
 
 WORKLOADS = {
     ("Deployment", "piavpn-operator"): "operator",

@@ -60,6 +60,13 @@ def labels_of(body: Object) -> Object:
     return dict(body["metadata"].get("labels", {}))
 
 
+def test_pods_are_confined_by_label_where_the_cluster_knows_such_policies(chart: Path) -> None:
+    known = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
+    found = tools.templated(chart, "--api-versions", known)
+    added = {key: body for key, body in found.items() if key[0].startswith("Mutating")}
+    assert added == tools.kustomized("mutating")
+
+
 def test_helm_finds_nothing_wrong_with_the_chart(chart: Path) -> None:
     assert "0 chart(s) failed" in tools.run("helm", "lint", "--strict", str(chart))
 

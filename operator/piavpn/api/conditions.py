@@ -47,11 +47,12 @@ class ServiceCondition(StrEnum):
 
 
 class PodCondition(StrEnum):
-    """Condition types of a confined pod, all written by the agent of its node.
+    """Condition types of a confined pod, written by the agent of its node but for the first.
 
     The kubelet leaves conditions that are not its own as they are, and shows them.
     """
 
+    ACCEPTED = "piavpn.dev/Accepted"  # operator, of a labelled pod: it may use the VPN
     CONFINED = "piavpn.dev/Confined"  # attached and locked
     GATE_PASSED = "piavpn.dev/GatePassed"  # of a service's pod: its gate lets the app start
     LEAK_FREE = "piavpn.dev/LeakFree"  # of a service's pod: nothing gets out but by the tunnel

@@ -12,13 +12,17 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
 LABEL_VPN = f"{GROUP}/vpn"
-"""On every pod behind a tunnel: the name of its PiaVpn. A gateway's own has LABEL_GATEWAY."""
+"""On every pod behind a tunnel: the name of its PiaVpn. A gateway's own has LABEL_GATEWAY.
+
+Without LABEL_SERVICE it is a labelled pod: one that its user makes, by whatever controller."""
 LABEL_GATEWAY = f"{GROUP}/gateway"
 """On a gateway's pod and on its ConfigMap: the name of its PiaVpn."""
 LABEL_SERVICE = f"{GROUP}/service"
 """On a service's pod: the name of its VpnServiceContainer (same namespace)."""
 ANNOTATION_ADDRESS = f"{GROUP}/address"
 """On a confined pod: its address on the bridge, without prefix length."""
+ANNOTATION_RECEIVE_FORWARDED_PORT = f"{GROUP}/receive-forwarded-port"
+"""On a labelled pod, by its user: that it receives the forwarded port, as `51413/both`, `tcp`."""
 ANNOTATION_FORWARDED_PORT = f"{GROUP}/forwarded-port"
 """On an app's pod: the port that PIA forwards to it. The kubelet shows it to the app as a file."""
 ANNOTATION_EXIT_ADDRESS = f"{GROUP}/exit-address"
@@ -96,6 +100,14 @@ def bridge_name(vpn: str) -> str:
 def gateway_name(vpn: str) -> str:
     """Return the name of the gateway's StatefulSet and ConfigMap."""
     return f"piavpn-gateway-{vpn}"
+
+
+def labelled_pods_name(vpn: str) -> str:
+    """Return the name of the NetworkPolicy of a namespace's labelled pods.
+
+    With a dot, as none of those of VpnServiceContainers has: theirs hold the names of such.
+    """
+    return f"piavpn.{vpn}"
 
 
 def http_proxy_name(vpn: str) -> str:

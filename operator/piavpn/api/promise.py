@@ -33,7 +33,7 @@ POWERS = frozenset(
 )
 """Capabilities that undo the lock, walk past it, or lead out of the container."""
 _NODES_OWN = ("hostNetwork", "hostPID", "hostIPC")
-_KEYS_TO_THE_NODE = tuple(
+KEYS_TO_THE_NODE = tuple(
     map(
         pathlib.PurePosixPath,
         (
@@ -96,7 +96,7 @@ def opens_the_node(path: str) -> bool:
     plain = pathlib.PurePosixPath(posixpath.normpath("/" + path.lstrip("/")))
     if plain.is_relative_to("/var/run"):
         plain = pathlib.PurePosixPath("/run") / plain.relative_to("/var/run")
-    return any(plain.is_relative_to(key) or key.is_relative_to(plain) for key in _KEYS_TO_THE_NODE)
+    return any(plain.is_relative_to(key) or key.is_relative_to(plain) for key in KEYS_TO_THE_NODE)
 
 
 def _gate_breaches(init_containers: list[Spec]) -> Iterator[str]:

@@ -174,6 +174,14 @@ class ForwardedPort:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LabelledPods:
+    """What labelled pods are given as they are made, by an admission policy or their author."""
+
+    gate_image: str
+    cluster_domain: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PiaVpnStatus:
     """What is known of a tunnel."""
 
@@ -186,6 +194,7 @@ class PiaVpnStatus:
     exit_address: ipaddress.IPv4Address | None = None
     forwarded_port: ForwardedPort | None = None
     services: int = 0
+    labelled_pods: LabelledPods | None = None
     node_name: str | None = None
     conditions: tuple[conditions.Condition, ...] = ()
 

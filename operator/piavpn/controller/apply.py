@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from piavpn import kube, logs
 from piavpn.api import names, types
 from piavpn.controller import (
+    apply_labelled,
     build_gateway,
     build_mounts,
     build_policy,
@@ -42,6 +43,7 @@ class Applier:
         self._gateway_refusals: dict[str, str] = {}
         self._applied: dict[model.ObjectKey, tuple[str, str]] = {}
         """Digest of what was applied last, and the version of the object that came of it."""
+        self._labelled = apply_labelled.LabelledApplier(cluster, self._annotate, self._delete)
 
     def gateway_refusal(self, vpn: str) -> str:
         """Return what the API server said where it did not take the VPN's gateway last."""
@@ -81,6 +83,7 @@ class Applier:
                 if not error.answered:
                     raise
                 refused = refused or error
+        refused = self._labelled.apply(seen, decision) or refused
         if refused is not None:
             raise refused
 
@@ -199,7 +202,7 @@ class Applier:
     def _delete(self, pod: model.Object, why: str) -> None:
         metadata = pod["metadata"]
         subject = logs.about("Pod", metadata["name"], metadata["namespace"])
-        log.info("replacing it: %s", why, extra=subject)
+        log.info("deleting it: %s", why, extra=subject)
         self._cluster.delete(
             kube.PODS, metadata["name"], metadata["namespace"], uid=metadata["uid"]
         )

@@ -13,7 +13,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from piavpn.api import names, types
-from piavpn.controller import build_service, model
+from piavpn.controller import build_gateway, build_service, model
 
 # All but DNS (53) and DNS over TLS (853), which go to the gateway: the cluster's resolver would ask
 # for Internet names outside of the tunnel.
@@ -36,16 +36,61 @@ def network_policy(
             or a pod on the node's network. Their number is the cluster's nodes' at most.
         bypass: what all apps of the PiaVpn reach past the tunnel.
     """
+    past = (*bypass, *service.spec.bypass_cidrs)
+    return _policy(
+        build_service.metadata(service, f"piavpn-{service.name}"),
+        {"matchLabels": {names.LABEL_SERVICE: service.name}},
+        _networks(cluster, nodes, past),
+    )
+
+
+def for_labelled_pods(
+    vpn: types.PiaVpn,
+    namespace: str,
+    cluster: Iterable[ipaddress.IPv4Network],
+    nodes: Iterable[ipaddress.IPv4Address],
+) -> model.Object:
+    """Return the NetworkPolicy of all labelled pods of the VPN in a namespace.
+
+    Args:
+        vpn: the VPN.
+        namespace: the pods'.
+        cluster: the ranges of the cluster's pods and Services.
+        nodes: the nodes' own addresses.
+    """
+    metadata = build_gateway.metadata(vpn, namespace) | {
+        "name": names.labelled_pods_name(vpn.name),
+        "labels": {
+            "app.kubernetes.io/managed-by": "piavpn-operator",
+            names.LABEL_VPN: vpn.name,
+        },
+    }
+    selector = {
+        "matchLabels": {names.LABEL_VPN: vpn.name},
+        "matchExpressions": [{"key": names.LABEL_SERVICE, "operator": "DoesNotExist"}],
+    }
+    return _policy(metadata, selector, _networks(cluster, nodes, vpn.spec.bypass_cidrs))
+
+
+def _networks(
+    cluster: Iterable[ipaddress.IPv4Network],
+    nodes: Iterable[ipaddress.IPv4Address],
+    bypass: Iterable[ipaddress.IPv4Network],
+) -> tuple[ipaddress.IPv4Network, ...]:
     own = ipaddress.collapse_addresses(map(ipaddress.IPv4Network, nodes))
-    past = ipaddress.collapse_addresses((*bypass, *service.spec.bypass_cidrs))
-    networks = (*sorted(cluster), *own, *past)
+    return (*sorted(cluster), *own, *ipaddress.collapse_addresses(bypass))
+
+
+def _policy(
+    metadata: model.Object, pods: model.Object, networks: Iterable[ipaddress.IPv4Network]
+) -> model.Object:
     blocks = [{"ipBlock": {"cidr": str(network)}} for network in networks]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": build_service.metadata(service, f"piavpn-{service.name}"),
+        "metadata": metadata,
         "spec": {
-            "podSelector": {"matchLabels": {names.LABEL_SERVICE: service.name}},
+            "podSelector": pods,
             "policyTypes": ["Egress"],
             "egress": [
                 {

@@ -13,6 +13,7 @@ from piavpn.controller import (
     authentication,
     build_mounts,
     build_service,
+    labelled,
     mirror,
     model,
     network,
@@ -56,7 +57,8 @@ def decide(seen: model.Observed) -> model.Decision:
     services = _services(seen, net, accepted, verdicts[PiaVpnCondition.READY])
     waits_for_pods = isinstance(chosen, model.Verdict) and bool(seen.pods_elsewhere)
     waits_for_pods = waits_for_pods or (accepted.holds and readiness.is_awaited(seen.gateway_pod))
-    holder = receiver.choose(services, seen.gateway_config)
+    pods = labelled.decide(seen, net, _usable(seen.name, accepted), services)
+    holder = receiver.choose(receiver.claims(services, pods), seen.gateway_config)
     gateway = _gateway(seen, seen.vpn, net, choice, holder) if accepted.holds else None
     return model.Decision(
         network=net,
@@ -64,6 +66,7 @@ def decide(seen: model.Observed) -> model.Decision:
         verdicts=verdicts,
         node=mirror.node_of(seen.gateway_pod),
         services=tuple(receiver.settled(service, holder, seen) for service in services),
+        labelled=tuple(receiver.told(pod, holder, seen.name) for pod in pods),
         errands=errands if accepted.holds else model.Errands(),
         requeue_seconds=_requeue(seen, waits_for_pods=waits_for_pods or _awaited(seen, services)),
         wakes=_wakes(seen, gateway, choice),
@@ -85,7 +88,7 @@ def _without_vpn(seen: model.Observed) -> model.Decision:
         service = model.Verdict(
             Status.FALSE,
             Reason.VPN_NOT_FOUND,
-            f"there is no PiaVpn named {seen.name}: create it, or correct spec.vpnRef.name",
+            f"there is no PiaVpn named {seen.name}: create it, or name another one",
         )
     return model.Decision(
         network=None,
@@ -93,6 +96,7 @@ def _without_vpn(seen: model.Observed) -> model.Decision:
         verdicts=verdicts,
         node=None,
         services=_refused(seen, service),
+        labelled=labelled.decide(seen, None, service, ()),
         errands=model.Errands(),
         requeue_seconds=RESYNC_SECONDS,
     )
@@ -103,7 +107,7 @@ def _gateway(
     vpn: types.PiaVpn,
     net: types.NetworkStatus | None,
     choice: servers.Choice,
-    holder: model.ServiceDecision | None,
+    holder: receiver.Claim | None,
 ) -> gateway_config.GatewayConfig | None:
     if net is None:
         return None
@@ -147,14 +151,13 @@ def _services(
     vpn_ready: model.Verdict,
 ) -> tuple[model.ServiceDecision, ...]:
     if net is None or not vpn_accepted.holds:
-        message = f"PiaVpn {seen.name} is not accepted: {vpn_accepted.message}"
-        waiting = model.Verdict(Status.FALSE, Reason.VPN_NOT_ACCEPTED, message)
-        return _refused(seen, waiting)
+        return _refused(seen, _usable(seen.name, vpn_accepted))
     refused = {
         network.key(s): refusal
         for s in seen.services
         if (
-            refusal := _stranger(seen, s) or network.bypass_problem(s.spec.bypass_cidrs, net.subnet)
+            refusal := network.stranger(seen, s.namespace)
+            or network.bypass_problem(s.spec.bypass_cidrs, net.subnet)
         )
     }
     allowed = [s for s in seen.services if network.key(s) not in refused]
@@ -164,18 +167,12 @@ def _services(
     )
 
 
-def _stranger(seen: model.Observed, service: types.VpnServiceContainer) -> model.Verdict | None:
-    """Return why the service's namespace may not use the VPN; None where it may."""
-    selector = seen.vpn.spec.allowed_namespaces if seen.vpn is not None else None
-    labels = seen.namespace_labels.get(service.namespace, {})
-    if selector is None or selector.matches(labels):
-        return None
-    return model.Verdict(
-        Status.FALSE,
-        Reason.NAMESPACE_NOT_ALLOWED,
-        f"spec.allowedNamespaces of PiaVpn {seen.name} does not select namespace "
-        f"{service.namespace}: have the namespace labelled, or name another PiaVpn",
-    )
+def _usable(vpn: str, accepted: model.Verdict) -> model.Verdict:
+    """Return whether a VPN can be used, as its apps are told."""
+    if accepted.holds:
+        return accepted
+    message = f"PiaVpn {vpn} is not accepted: {accepted.message}"
+    return model.Verdict(Status.FALSE, Reason.VPN_NOT_ACCEPTED, message)
 
 
 def _refused(seen: model.Observed, refusal: model.Verdict) -> tuple[model.ServiceDecision, ...]:
@@ -230,7 +227,8 @@ def _service(
 
 def _held_by_pods(seen: model.Observed) -> dict[ipaddress.IPv4Address, model.ServiceKey]:
     held = {readiness.pod_address(pod): key for key, pod in seen.service_pods.items()}
-    return {address: key for address, key in held.items() if address is not None}
+    mine = {address: key for address, key in held.items() if address is not None}
+    return labelled.held(seen.labelled_pods) | mine
 
 
 def _requeue(seen: model.Observed, *, waits_for_pods: bool) -> float:

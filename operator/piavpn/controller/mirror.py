@@ -6,10 +6,11 @@ conditions still say.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 from piavpn.api import codec
-from piavpn.api.conditions import PodCondition, ServiceCondition, Status
+from piavpn.api.conditions import Condition, PodCondition, ServiceCondition, Status
 from piavpn.controller import model
 from piavpn.controller.reasons import Reason
 
@@ -57,6 +58,15 @@ def condition(pod: model.Object, kind: PodCondition) -> model.Verdict | None:
             return model.Verdict(
                 Status(item["status"]), item.get("reason", ""), item.get("message", "")
             )
+    return None
+
+
+def own_condition(pod: model.Object, kind: PodCondition) -> Condition | None:
+    """Return a pod's condition of this type as a whole; None without a sound one."""
+    for item in (pod.get("status") or {}).get("conditions") or []:
+        if item["type"] == kind:
+            with contextlib.suppress(ValueError):
+                return codec.decode(Condition, item)
     return None
 
 

@@ -169,6 +169,8 @@ class Observed:
     held: Mapping[str, frozenset[ipaddress.IPv4Address]] = dataclasses.field(default_factory=dict)
     """Servers that gateways still have whose PiaVpn is gone or cannot be read, by its name."""
     service_pods: Mapping[ServiceKey, Object] = dataclasses.field(default_factory=dict)
+    labelled_pods: tuple[Object, ...] = ()
+    """Those of the VPN that have not ended, the oldest first."""
     pods_elsewhere: Mapping[ipaddress.IPv4Address, str] = dataclasses.field(default_factory=dict)
     """Addresses of living pods that go through other VPNs, and these VPNs' names."""
     silent_agents: Mapping[str, Silence] = dataclasses.field(default_factory=dict)
@@ -243,6 +245,18 @@ class ServiceDecision:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LabelledDecision:
+    """What is to be done about one labelled pod."""
+
+    pod: Object
+    accepted: Verdict
+    address: ipaddress.IPv4Address | None = None
+    """That it has, or is to have."""
+    ends: bool = False
+    """Whether it is to be deleted."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Decision:
     """What one pass makes of what it saw."""
 
@@ -254,6 +268,7 @@ class Decision:
     services: tuple[ServiceDecision, ...]
     errands: Errands
     requeue_seconds: float
+    labelled: tuple[LabelledDecision, ...] = ()
     wakes: frozenset[str] = frozenset()
     """PiaVpns that are due for a pass because of this one."""
     measured: tuple[types.MeasuredRegion, ...] = ()

@@ -148,7 +148,7 @@ def _meanwhile(
     found: dict[model.ServiceKey, ipaddress.IPv4Address | model.Verdict] = {}
     first = next((s for s in services if _waits_for_itself(key(s), waits_for)), None)
     if first is not None:
-        found[key(first)] = _first_free_address(network, owners)
+        found[key(first)] = first_free_address(network, owners)
     for service in services:
         if key(service) in waits_for and key(service) not in found:
             left = {**result, **found}.get(waits_for[key(service)])
@@ -167,6 +167,19 @@ def _waits_for_itself(
         passed.add(behind)
         behind = waits_for.get(behind)
     return service in passed
+
+
+def stranger(seen: model.Observed, namespace: str) -> model.Verdict | None:
+    """Return why apps of this namespace may not use the VPN; None where they may."""
+    selector = seen.vpn.spec.allowed_namespaces if seen.vpn is not None else None
+    labels = seen.namespace_labels.get(namespace, {})
+    if selector is None or selector.matches(labels):
+        return None
+    return _refused(
+        Reason.NAMESPACE_NOT_ALLOWED,
+        f"spec.allowedNamespaces of PiaVpn {seen.name} does not select namespace "
+        f"{namespace}: have the namespace labelled, or name another PiaVpn",
+    )
 
 
 def key(service: types.VpnServiceContainer) -> model.ServiceKey:
@@ -188,24 +201,25 @@ def _address(
         return _fixed(network, service, service.spec.ip, owners)
     held = service.status.address
     free = owners.get(held, key(service)) == key(service) if held is not None else False
-    if held is not None and free and _usable(network, held):
+    if held is not None and free and usable(network, held):
         return held
     # A status that was lost, or never written: the pod lives by its address all the same.
     own = (each for each, owner in owners.items() if owner == key(service))
-    return next((each for each in own if _usable(network, each)), None) or _first_free_address(
+    return next((each for each in own if usable(network, each)), None) or first_free_address(
         network, owners
     )
 
 
-def _first_free_address(
+def first_free_address(
     network: types.NetworkStatus, owners: Mapping[ipaddress.IPv4Address, model.ServiceKey]
 ) -> ipaddress.IPv4Address | model.Verdict:
+    """Return an address that nobody has, or why there is none."""
     for offset in range(_FIRST_AUTOMATIC, network.subnet.num_addresses - 1):
         if network.subnet[offset] not in owners:
             return network.subnet[offset]
     return _refused(
         Reason.NO_FREE_ADDRESS,
-        f"every address of {network.subnet} is in use: delete services of this VPN, or make "
+        f"every address of {network.subnet} is in use: delete apps of this VPN, or make "
         "another PiaVpn with a larger spec.network.subnet",
     )
 
@@ -223,7 +237,7 @@ def _fixed(
             f"{wanted} is not in the VPN's subnet {network.subnet}: set spec.ip to an address "
             f"between {first} and {last}, or leave it out to have one chosen",
         )
-    if not _usable(network, wanted):
+    if not usable(network, wanted):
         return _refused(
             Reason.ADDRESS_RESERVED,
             f"{wanted} is the subnet's own, the bridge's or the gateway's: set spec.ip to an "
@@ -238,7 +252,8 @@ def _fixed(
     return wanted
 
 
-def _usable(network: types.NetworkStatus, address: ipaddress.IPv4Address) -> bool:
+def usable(network: types.NetworkStatus, address: ipaddress.IPv4Address) -> bool:
+    """Tell whether an app may have this address."""
     offset = int(address) - int(network.subnet[0])
     return _GATEWAY < offset < network.subnet.num_addresses - 1
 

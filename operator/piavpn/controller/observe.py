@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import ipaddress
 import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -18,7 +17,9 @@ from piavpn import keptlists, kube, logs
 from piavpn.api import codec, names, types
 from piavpn.controller import (
     accounts,
+    confined,
     dedicatedips,
+    labelled,
     leases,
     lostnodes,
     made,
@@ -26,7 +27,6 @@ from piavpn.controller import (
     model,
     network,
     ranges,
-    readiness,
     refusals,
     serverlists,
     settings,
@@ -34,8 +34,6 @@ from piavpn.controller import (
 )
 
 log = logging.getLogger(__name__)
-
-_FINISHED = ("Succeeded", "Failed")
 
 
 class Observer:
@@ -65,7 +63,9 @@ class Observer:
         known = self._ranges.look()
         vpn, others, invalid = self._vpns(name)
         services = self._services(name)
-        pods, elsewhere = self._service_pods(name, services)
+        everyone = self._cluster.list(kube.PODS, labels=names.LABEL_VPN)
+        pods, elsewhere = confined.of_services(everyone, name, services)
+        labelled_pods = confined.labelled(everyone, name)
         objects = made.OfServices(self._cluster, name, services)
         now = datetime.now(UTC)
         awaiting = {
@@ -85,6 +85,7 @@ class Observer:
             node_addresses=known.nodes,
             api_address=known.api,
             service_pods=pods,
+            labelled_pods=labelled_pods,
             pods_elsewhere=elsewhere,
             foreign=objects.foreign,
             made=objects.objects,
@@ -92,11 +93,12 @@ class Observer:
             services_with_pods=frozenset(objects.stateful_sets),
             refusals=refusals.of_missing_pods(self._cluster, awaiting),
             warnings=refusals.of_waiting_pods(self._cluster, pods, now),
-            port_forwarding=any(s.spec.receive_forwarded_port is not None for s in services),
+            port_forwarding=any(s.spec.receive_forwarded_port is not None for s in services)
+            or any(map(labelled.wants_port, labelled_pods)),
         )
         if vpn is not None:
             seen = self._with_gateway(seen, vpn)
-        ours = (seen.gateway_pod, *pods.values())
+        ours = (seen.gateway_pod, *pods.values(), *labelled_pods)
         on = map(mirror.node_of, ours)
         silent = self._agents.silent(name, (node for node in on if node is not None))
         lost = lostnodes.of_pods(self._cluster, ours)
@@ -165,27 +167,6 @@ class Observer:
             if not service.deleting:
                 services.append(service)
         return tuple(services)
-
-    def _service_pods(
-        self, name: str, services: Iterable[types.VpnServiceContainer]
-    ) -> tuple[dict[model.ServiceKey, model.Object], dict[ipaddress.IPv4Address, str]]:
-        """Return the pods of the VPN and of services that move to it, and others' addresses."""
-        mine = {network.key(service) for service in services}
-        pods = {}
-        elsewhere = {}
-        for pod in self._cluster.list(kube.PODS, labels=names.LABEL_VPN):
-            labels = pod["metadata"]["labels"]
-            key = pod["metadata"]["namespace"], labels.get(names.LABEL_SERVICE, "")
-            if not key[1] or pod.get("status", {}).get("phase") in _FINISHED:
-                continue
-            vpn, address = labels[names.LABEL_VPN], readiness.pod_address(pod)
-            # Whoever may make pods can give them our labels: the StatefulSet's own comes first.
-            first = key not in pods or pod["metadata"]["name"] == f"{key[1]}-0"
-            if first and (vpn == name or key in mine):
-                pods[key] = pod
-            if vpn != name and address is not None:
-                elsewhere[address] = vpn
-        return pods, elsewhere
 
     def _with_gateway(self, seen: model.Observed, vpn: types.PiaVpn) -> model.Observed:
         namespace = self._settings.namespace

@@ -5,46 +5,89 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Iterable
+from datetime import datetime
 
 from piavpn.api import gateway_config, names, types
 from piavpn.api.conditions import ServiceCondition, Status
-from piavpn.controller import build_hooks, mirror, model, network
+from piavpn.controller import build_hooks, labelled, mirror, model, network
 from piavpn.controller.reasons import Reason
 
 
-def choose(
-    services: Iterable[model.ServiceDecision], config: gateway_config.GatewayConfig | None
-) -> model.ServiceDecision | None:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claim:
+    """An app that wants the port, and may have it."""
+
+    name: str
+    """`namespace/name`; a labelled pod's begins with `pod `."""
+    created: datetime
+    address: ipaddress.IPv4Address
+    wanted: types.ReceiveForwardedPort
+
+
+def claims(
+    services: Iterable[model.ServiceDecision], pods: Iterable[model.LabelledDecision]
+) -> list[Claim]:
+    """Return who wants the port of a VPN, of all that was decided about its apps so far."""
+    found = []
+    for it in services:
+        wanted = it.service.spec.receive_forwarded_port
+        if it.accepted.holds and wanted is not None and it.address is not None:
+            found.append(Claim(_name(it.service), it.service.created, it.address, wanted))
+    for pod in pods:
+        # One that is refused has none, nor has one that ends: the port is another's then.
+        wanted = labelled.received(pod.pod) if pod.address is not None else None
+        metadata = pod.pod["metadata"]
+        if wanted is not None and pod.address is not None and "deletionTimestamp" not in metadata:
+            created = datetime.fromisoformat(metadata["creationTimestamp"])
+            found.append(Claim(_name_of_pod(pod), created, pod.address, wanted))
+    return found
+
+
+def choose(wanting: Iterable[Claim], config: gateway_config.GatewayConfig | None) -> Claim | None:
     """Return the app that has the port: who has it keeps it, then the oldest that wants it.
 
     Args:
-        services: all of the VPN's, as they were decided so far.
+        wanting: all that want it.
         config: what the gateway was told last: the record of who has the port.
     """
     forwarding_now = config.port_forwarding if config is not None else None
     holder = forwarding_now.receiver if forwarding_now is not None else None
-
-    def turn(decision: model.ServiceDecision) -> tuple[object, ...]:
-        service = decision.service
-        return _name(service) != holder, service.created, network.key(service)
-
-    wanting = [it for it in services if it.accepted.holds and _wants(it.service)]
-    return min(wanting, key=turn, default=None)
+    return min(wanting, key=lambda it: (it.name != holder, it.created, it.name), default=None)
 
 
-def forwarding(holder: model.ServiceDecision | None) -> gateway_config.PortForwarding | None:
+def forwarding(holder: Claim | None) -> gateway_config.PortForwarding | None:
     """Return what the gateway is told of the app that has the port."""
-    wanted = holder.service.spec.receive_forwarded_port if holder is not None else None
-    if holder is None or wanted is None or holder.address is None:
+    if holder is None:
         return None
-    return gateway_config.PortForwarding(
-        holder.address, wanted.protocol, wanted.port, _name(holder.service)
+    wanted = holder.wanted
+    return gateway_config.PortForwarding(holder.address, wanted.protocol, wanted.port, holder.name)
+
+
+def told(
+    decision: model.LabelledDecision, holder: Claim | None, vpn: str
+) -> model.LabelledDecision:
+    """Return the decision about a labelled pod, with a word on the port where it wants that.
+
+    It runs with and without: while a Deployment rolls, its old pod has the port, and ends only
+    after the new one runs.
+    """
+    if holder is None or decision.address is None or labelled.received(decision.pod) is None:
+        return decision
+    if holder.name == _name_of_pod(decision):
+        message = f"the forwarded port of PiaVpn {vpn} goes to this pod"
+    else:
+        message = (
+            f"{holder.name} receives the forwarded port of PiaVpn {vpn}: this pod takes over when "
+            "that one goes or receives none"
+        )
+    return dataclasses.replace(
+        decision, accepted=dataclasses.replace(decision.accepted, message=message)
     )
 
 
 def settled(
     decision: model.ServiceDecision,
-    holder: model.ServiceDecision | None,
+    holder: Claim | None,
     seen: model.Observed,
 ) -> model.ServiceDecision:
     """Return the decision about an app, with what it is told and whether it may have the port."""
@@ -53,7 +96,7 @@ def settled(
         return decision
     if not _wants(service):
         return dataclasses.replace(decision, announced=_announced(service, seen, port=None))
-    if holder is None or network.key(holder.service) != network.key(service):
+    if holder is None or holder.name != _name(service):
         taken = _taken(holder, seen.name)
         return dataclasses.replace(decision, accepted=taken, ready=taken)
     port = _port(seen.vpn)
@@ -75,13 +118,17 @@ def _name(service: types.VpnServiceContainer) -> str:
     return "/".join(network.key(service))
 
 
+def _name_of_pod(decision: model.LabelledDecision) -> str:
+    return "/".join(labelled.key(decision.pod))
+
+
 def _port(vpn: types.PiaVpn) -> int | None:
     forwarded = vpn.status.forwarded_port
     return forwarded.port if forwarded is not None else None
 
 
-def _taken(holder: model.ServiceDecision | None, vpn: str) -> model.Verdict:
-    name = _name(holder.service) if holder is not None else "another app"
+def _taken(holder: Claim | None, vpn: str) -> model.Verdict:
+    name = holder.name if holder is not None else "another app"
     return model.Verdict(
         Status.FALSE,
         Reason.PORT_RECEIVER_TAKEN,

@@ -131,7 +131,8 @@ class Reconciler:
                 self._applier.apply(seen, decision)
         for name_ in decision.wakes:
             self.wake(name_)
-        gone = seen.vpn is None and seen.invalid is None and not seen.services
+        users = seen.services or seen.labelled_pods
+        gone = seen.vpn is None and seen.invalid is None and not users
         return None if gone else decision.requeue_seconds
 
     def _housekeeping(self) -> float:

@@ -9,8 +9,8 @@ from typing import Any
 
 from piavpn import kube, logs
 from piavpn.api import codec, conditions, names, types
-from piavpn.api.conditions import Condition, PiaVpnCondition, ServiceCondition, Status
-from piavpn.controller import model, ownership
+from piavpn.api.conditions import Condition, PiaVpnCondition, PodCondition, ServiceCondition, Status
+from piavpn.controller import mirror, model, ownership
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,10 @@ _WAYS_UP = {
     ServiceCondition.LEAK_FREE,
 }
 """Conditions with several states before they are True."""
+
+
+_KEPT = ("network", "servers", "services", "labelledPods")
+"""What of a PiaVpn's status is ours beside conditions."""
 
 
 class Reporter:
@@ -44,6 +48,8 @@ class Reporter:
             self._unreadable(seen.now, seen.invalid, decision)
         for service in decision.services:
             self._service(seen.now, service)
+        for pod in decision.labelled:
+            self._labelled_pod(seen.now, pod)
 
     def _vpn(self, seen: model.Observed, vpn: types.PiaVpn, decision: model.Decision) -> None:
         wanted = wanted_conditions(decision.verdicts, vpn.generation)
@@ -52,7 +58,8 @@ class Reporter:
             "observedGeneration": vpn.generation,
             "network": codec.encode(decision.network),
             "servers": codec.encode(decision.measured) or None,
-            "services": len(seen.services),
+            "services": len(seen.services) + len(seen.labelled_pods),
+            "labelledPods": codec.encode(_labelled_pods(seen)),
             "nodeName": decision.node,
         }
         old = {
@@ -60,6 +67,7 @@ class Reporter:
             "network": codec.encode(before.network),
             "servers": codec.encode(before.servers) or None,
             "services": before.services,
+            "labelledPods": codec.encode(before.labelled_pods),
             "nodeName": before.node_name,
         }
         regarding = _reference(kube.PIA_VPNS, vpn.name, None, vpn.uid)
@@ -74,7 +82,7 @@ class Reporter:
         wanted = wanted_conditions(decision.verdicts, vpn.generation)
         regarding = _reference(kube.PIA_VPNS, vpn.name, None, vpn.uid)
         if _differ(vpn.conditions, wanted):
-            kept = {key: vpn.status.get(key) for key in ("network", "servers", "services")}
+            kept = {key: vpn.status.get(key) for key in _KEPT}
             head = {"observedGeneration": vpn.generation, **kept}
             self._write(kube.PIA_VPNS, regarding, head, vpn.conditions, wanted, now)
 
@@ -101,6 +109,27 @@ class Reporter:
         regarding = _reference(kind, service.name, service.namespace, service.uid)
         if service.uid not in self._written or head != old or _differ(before.conditions, wanted):
             self._write(kind, regarding, head, before.conditions, wanted, now)
+
+    def _labelled_pod(self, now: datetime, decision: model.LabelledDecision) -> None:
+        pod = decision.pod
+        if "deletionTimestamp" in pod["metadata"]:
+            return
+        wanted = wanted_conditions({PodCondition.ACCEPTED: decision.accepted}, 0)
+        before = [it for it in [mirror.own_condition(pod, PodCondition.ACCEPTED)] if it]
+        if not _differ(before, wanted):
+            return
+        metadata = {key: pod["metadata"][key] for key in ("name", "namespace", "uid")}
+        told = conditions.to_status(conditions.transitioned(before, wanted, now))
+        for item in told:
+            del item["observedGeneration"]  # pods' conditions have none before Kubernetes 1.33
+        # The UID keeps it from the next pod of that name.
+        body = {"metadata": metadata, "status": {"conditions": told}}
+        if self._cluster.apply_status(kube.PODS, body, manager=names.MANAGER_OPERATOR) is None:
+            return
+        regarding = _reference(kube.PODS, metadata["name"], metadata["namespace"], metadata["uid"])
+        for condition in _transitions(before, wanted):
+            if condition.status is not Status.TRUE:
+                self._tell(regarding, condition)
 
     def _write(  # noqa: PLR0913, PLR0917 - a status has these parts
         self,
@@ -164,6 +193,10 @@ class Reporter:
             )
         except kube.KubeError as error:  # the condition stands; a closing namespace takes no Event
             log.warning("no Event: %s", error, extra=subject)
+
+
+def _labelled_pods(seen: model.Observed) -> types.LabelledPods:
+    return types.LabelledPods(seen.settings.image, seen.settings.cluster_domain)
 
 
 def wanted_conditions(

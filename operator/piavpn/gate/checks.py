@@ -11,16 +11,19 @@ Check = tuple[str, Callable[[], str | None]]
 """What is to hold, and a function that returns what does not yet and what to look at, or None."""
 
 
-def in_order(address: str, gateway: str) -> tuple[Check, ...]:
+def in_order(address: str | None, gateway: str) -> tuple[Check, ...]:
     """Return the checks, which must all hold in one pass.
 
     Args:
-        address: the pod's IPv4 address on the VPN's bridge.
+        address: the pod's IPv4 address on the VPN's bridge; None for whichever it was given.
         gateway: the gateway's IPv4 address there.
     """
     link = names.POD_LINK
     return (
-        (f"{link} has {address}", lambda: _link_problem(links.address(link), address)),
+        (
+            f"{link} has {address or 'an address'}",
+            lambda: _link_problem(links.address(link), address),
+        ),
         (
             f"the default route goes by the gateway {gateway} alone",
             lambda: _ipv4_route_problem(_read("/proc/net/route"), gateway),
@@ -45,14 +48,19 @@ def look(checks: tuple[Check, ...]) -> tuple[int, str | None]:
     return len(checks), None
 
 
-def _link_problem(found: str | None, address: str) -> str | None:
-    if found == address:
-        return None
+def _link_problem(found: str | None, address: str | None) -> str | None:
+    if found is None and address is None:
+        return (
+            f"{names.POD_LINK} is not here yet; the node agent makes it: see the pod's conditions "
+            "piavpn.dev/Accepted and piavpn.dev/Confined, and piavpn-node-agent on this node"
+        )
     if found is None:
         return (
             f"{names.POD_LINK} with {address} is not here yet; the node agent makes it: see the "
             "Confined condition of the VpnServiceContainer, and piavpn-node-agent on this node"
         )
+    if address in {None, found}:
+        return None
     return f"{names.POD_LINK} has {found} instead of {address}; delete the pod to attach it anew"
 
 

@@ -32,7 +32,7 @@ class Brake:
     """Remembers each owner's removals. An agent that restarts begins anew."""
 
     def __init__(self) -> None:
-        self._past: dict[Owner, _Past] = {}
+        self._past: dict[Owner | str, _Past] = {}
 
     def lets(self, pod: Pod, now: float) -> bool:
         """Whether a damaged pod may be removed now; one that was asked for may be again.
@@ -46,9 +46,10 @@ class Brake:
             for owner, past in self._past.items()
             if now - past.damaged_at < HEALTH_SECONDS
         }
-        past = self._past.get(pod.owner)
+        key = pod.made_by or pod.owner
+        past = self._past.get(key)
         if past is None:
-            self._past[pod.owner] = _Past(pod.uid, now, now)
+            self._past[key] = _Past(pod.uid, now, now)
             return True
         past.damaged_at = now
         if past.uid == pod.uid:

@@ -39,15 +39,17 @@ class Network:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Owner:
-    """The custom resource in whose status a pod's state is told."""
+    """What a pod is for: a custom resource, or itself, as Events about it are about that."""
 
     name: str
     namespace: str | None = None
     """None for a PiaVpn, which is cluster-scoped."""
+    is_pod: bool = False
+    """Whether it is a labelled pod itself, which no VpnServiceContainer owns."""
 
     @property
     def is_vpn(self) -> bool:
-        """Whether it is a PiaVpn, else a VpnServiceContainer."""
+        """Whether it is a PiaVpn."""
         return self.namespace is None
 
 
@@ -74,6 +76,8 @@ class Pod:
     """On the bridge; None where its annotation is missing or wrong."""
     ending: bool = False
     """Whether it is being deleted."""
+    made_by: str = ""
+    """Of a labelled pod: the UID of the controller that makes another one in its place."""
     gate: Gate = Gate()
     breach: str = ""
     """Of a service's pod: what in its spec breaks the promise; empty where nothing does."""

@@ -21,7 +21,7 @@ REPAIRED = "Repaired"
 """Reason of an Event: a pod was not as the agent had set it, and is so again."""
 
 Owners = Callable[[], Mapping[Owner, str]]
-"""Returns the UIDs of the custom resources."""
+"""Returns the UIDs of what pods are for."""
 
 _RETRY_SECONDS = 2.0
 _NO_ANSWER, _TOO_MANY_REQUESTS, _SERVER_ERROR = 0, 429, 500
@@ -29,7 +29,7 @@ _NO_ANSWER, _TOO_MANY_REQUESTS, _SERVER_ERROR = 0, 429, 500
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Event:
-    """A warning to whoever describes the custom resource."""
+    """A warning to whoever describes what a pod is for."""
 
     owner: Owner
     reason: str
@@ -109,7 +109,7 @@ class Outbox:
                 uid = self._owners().get(owner)
                 if uid is None:
                     return
-                kind = kube.PIA_VPNS if owner.is_vpn else kube.VPN_SERVICE_CONTAINERS
+                kind = _kind(owner)
                 metadata = {"name": owner.name, "namespace": owner.namespace, "uid": uid}
                 self._cluster.create_event(
                     {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata},
@@ -118,3 +118,9 @@ class Outbox:
                     message=message,
                     component=names.MANAGER_NODE_AGENT,
                 )
+
+
+def _kind(owner: Owner) -> kube.Kind:
+    if owner.is_pod:
+        return kube.PODS
+    return kube.PIA_VPNS if owner.is_vpn else kube.VPN_SERVICE_CONTAINERS

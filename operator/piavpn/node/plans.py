@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Mapping
 
 from piavpn.api import names
+from piavpn.api.conditions import PodCondition
 from piavpn.api.gateway_config import Server
 from piavpn.api.types import PiaVpn
 from piavpn.node import outlet, reasons
@@ -160,6 +161,8 @@ def _address(
     if pod.role is Role.GATEWAY:
         return network.gateway
     address = pod.address
+    if pod.owner.is_pod:
+        return _labelled_address(pod, network, services)
     if address is None or not _is_for_services(address, network):
         return Problem(
             reasons.ADDRESS_UNKNOWN,
@@ -179,6 +182,26 @@ def _address(
             reasons.ADDRESS_UNKNOWN,
             f"the pod's annotation says {address}, but {service} holds {held or 'no address'}:"
             " delete the pod to have it made anew",
+        )
+    return address
+
+
+def _labelled_address(
+    pod: Pod, network: Network, services: Mapping[Owner, ipaddress.IPv4Address | None]
+) -> ipaddress.IPv4Address | Problem:
+    """Return the pod's address: it stands on the pod itself, where the operator alone writes it."""
+    address = pod.address
+    if address is None or not _is_for_services(address, network):
+        said = f"{address}, which is none of {network.subnet} for apps" if address else "none yet"
+        return Problem(
+            reasons.ADDRESS_UNKNOWN,
+            f"the operator gives the pod its address, and it has {said}: see the pod's condition"
+            f" {PodCondition.ACCEPTED}",
+        )
+    if address in services.values():
+        return Problem(
+            reasons.ADDRESS_IN_USE,
+            f"a VpnServiceContainer holds {address}, too: delete the pod to have it made anew",
         )
     return address
 

@@ -39,15 +39,18 @@ class SeenNode:
 
 
 def read_service_pod(body: Object) -> SeenPod | None:
-    """Read a service's pod; one whose containers have ended for good is none."""
-    labels = body["metadata"]["labels"]
-    owner = Owner(labels[names.LABEL_SERVICE], body["metadata"]["namespace"])
-    seen = _read_pod(body, Role.SERVICE, labels[names.LABEL_VPN], owner)
+    """Read a service's or a labelled pod; one whose containers have ended for good is none."""
+    metadata, spec = body["metadata"], body["spec"]
+    service = metadata["labels"].get(names.LABEL_SERVICE)
+    owner = Owner(service or metadata["name"], metadata["namespace"], is_pod=not service)
+    seen = _read_pod(body, Role.SERVICE, metadata["labels"][names.LABEL_VPN], owner)
     if seen is None:
         return None
-    spec = body["spec"]
     pod = dataclasses.replace(
-        seen.pod, breach=promise.breach(spec), name_servers=promise.name_servers(spec)
+        seen.pod,
+        breach=promise.breach(spec),
+        name_servers=promise.name_servers(spec),
+        made_by=_controller(metadata) if owner.is_pod else "",
     )
     return dataclasses.replace(seen, pod=pod)
 
@@ -106,6 +109,12 @@ def _read_pod(body: Object, role: Role, vpn: str, owner: Owner) -> SeenPod | Non
     return SeenPod(datetime.fromisoformat(metadata["creationTimestamp"]), pod, _told(status))
 
 
+def _controller(metadata: Object) -> str:
+    """Return the UID of the controller that makes such pods; empty for a pod by itself."""
+    owners = metadata.get("ownerReferences") or []
+    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")
+
+
 def _gate(status: Object) -> Gate:
     """Read how far the gate is; a rebuilt sandbox has it start again."""
     for container in status.get("initContainerStatuses") or []:
@@ -130,7 +139,7 @@ def _port_hook(body: Object) -> str | None:
 
 def _told(status: Object) -> tuple[Condition, ...]:
     """Read what the API says of a pod by us; what makes no sense is not ours, and is replaced."""
-    own = set(PodCondition)
+    own = set(PodCondition) - {PodCondition.ACCEPTED}
     found = []
     for item in status.get("conditions") or []:
         if item["type"] in own:

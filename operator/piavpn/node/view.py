@@ -90,7 +90,7 @@ class View:
         self._needed: list[tuple[Shelf[Any], kube.Kind, dict[str, str]]] = [
             (self.vpns, kube.PIA_VPNS, {}),
             (self.services, kube.VPN_SERVICE_CONTAINERS, {}),
-            (self.service_pods, kube.PODS, {"labels": names.LABEL_SERVICE, "fields": here}),
+            (self.service_pods, kube.PODS, {"labels": names.LABEL_VPN, "fields": here}),
             (self.gateway_pods, kube.PODS, gateway | {"fields": here}),
             (self.configs, kube.CONFIG_MAPS, gateway),
             (self.nodes, kube.NODES, {}),
@@ -140,10 +140,11 @@ class View:
         )
 
     def owners(self) -> dict[Owner, str]:
-        """Return the UIDs of the custom resources."""
+        """Return the UIDs of what pods are for."""
         vpns = {Owner(vpn.name): vpn.uid for vpn in self.vpns.items()}
         services = {Owner(it.name, it.namespace): it.uid for it in self.services.items()}
-        return vpns | services
+        pods = {it.pod.owner: it.pod.uid for it in self.service_pods.items() if it.pod.owner.is_pod}
+        return vpns | services | pods
 
     def told(self) -> dict[str, tuple[Condition, ...]]:
         """Return what the API says of this node's pods by us, by UID."""

@@ -91,8 +91,9 @@ class World:
     resolver: Callable[[], contextlib.AbstractContextManager[object]]
 
     @contextlib.contextmanager
-    def gate(self, **environment: str) -> Iterator[Gate]:
-        settings = {"PIAVPN_ADDRESS": ADDRESS, "PIAVPN_GATEWAY_ADDRESS": GATEWAY, **environment}
+    def gate(self, **environment: str | None) -> Iterator[Gate]:
+        given = {"PIAVPN_ADDRESS": ADDRESS, "PIAVPN_GATEWAY_ADDRESS": GATEWAY, **environment}
+        settings = {name: value for name, value in given.items() if value is not None}
         source = pathlib.Path(piavpn.__file__).parent.parent
         # Root without capabilities rather than another user, who may not reach this interpreter.
         command = ["unshare", "--mount", "sh", "-c", _OWN_DEV, "sh"]
@@ -171,13 +172,28 @@ def test_a_confined_pod_passes_at_once_and_leaks_nothing(world: World) -> None:
     assert world.leaked() == 0
 
 
+def test_a_pod_that_was_made_before_it_had_an_address_passes_with_the_one_it_was_given(
+    world: World,
+) -> None:
+    world.pod.run("ip link set vpn0 name made")
+    with world.resolver(), world.gate(PIAVPN_ADDRESS=None) as gate:
+        gate.says("waiting", "vpn0 is not here yet", "piavpn.dev/Accepted")
+        world.pod.run("ip link set made name vpn0")
+        assert gate.process.wait(SECONDS) == 0
+        *_, last = gate.all_lines()
+        assert last == "piavpn-gate: ok: the pod goes by the gateway 10.100.0.2 alone\n"
+    assert world.leaked() == 0
+
+
 def test_what_it_waits_for_is_its_last_word_until_it_waits_for_something_else(
     world: World,
 ) -> None:
     world.pod.run("ip route del default")
     with world.gate() as gate:
         first = gate.says("waiting", "no default route")
-        namespaces.eventually(lambda: gate.left_word() in first, what="its first word")
+        namespaces.eventually(
+            lambda: gate.left_word() != "" and gate.left_word() in first, what="its first word"
+        )
         assert gate.left_word().startswith("waiting: there is no default route yet")
         world.pod.run(f"ip route add default via {GATEWAY} dev vpn0")
         second = gate.says("waiting", "resolver at 10.100.0.2 does not answer")
