@@ -1,4 +1,4 @@
-"""README.md names every field, condition and reason that there is, and no other."""
+"""The documentation names every field, condition and reason that there is, and no other."""
 
 import ast
 import re
@@ -15,12 +15,13 @@ from piavpn.api import conditions
 from piavpn.controller import reasons
 from piavpn.pia import errors
 
-README = (crd_schema.ROOT / "README.md").read_text()
+PAGES = [page for page in (crd_schema.ROOT / "docs").glob("*.md") if page.name != "reference.md"]
+TEXT = "\n".join(page.read_text() for page in PAGES)
 
 
 def rows(first_heading: str) -> list[list[str]]:
     """Return the cells of the table whose first heading begins so, without its two head lines."""
-    _, _, rest = README.partition(f"\n| {first_heading}")
+    _, _, rest = TEXT.partition(f"\n| {first_heading}")
     table = rest.partition("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table]
 
@@ -89,7 +90,7 @@ def test_every_field_of_a_spec_is_described(kind: str, plural: str) -> None:
 
 
 def _is_described_by_itself(path: str, node: crd_schema.Schema) -> bool:
-    """Tell whether the README names the field: not those within what is as in a pod."""
+    """Tell whether the documentation names the field: not those within what is as in a pod."""
     if path.endswith("[]") or any(f"{part}." in path for part in crd_schema.AS_IN_A_POD):
         return False
     is_whole = path.endswith(crd_schema.AS_IN_A_POD)

@@ -138,7 +138,7 @@ def _in_restricted(seen: Seen, namespace: str) -> Iterator[Finding]:
         yield warn(
             check,
             f"restricted, and no securityContext.runAsNonRoot in {', '.join(unfit)}",
-            "give these apps the securityContext that README.md shows for restricted",
+            "give these apps the securityContext that docs/fields.md shows for restricted",
         )
     else:
         yield ok(check, "restricted, and apps are made for it")
@@ -188,7 +188,7 @@ def _of_condition(check: str, item: Object) -> Finding:
         return ok(check, said)
     if ready["reason"] == "Suspended":
         return ok(check, "suspended")
-    return fail(check, said, f"see {ready['reason']} in the table of conditions in README.md")
+    return fail(check, said, f"see {ready['reason']} in docs/conditions.md")
 
 
 def _images(seen: Seen) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Reasons of the conditions that the operator writes; README.md explains each to its reader."""
+"""Reasons of the conditions that the operator writes; docs/conditions.md explains each."""
 
 from __future__ import annotations
 
