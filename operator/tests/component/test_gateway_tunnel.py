@@ -74,7 +74,10 @@ def test_without_a_tunnel_nothing_but_cluster_names_is_answered_and_nothing_leav
             ),
             what="the condition",
         )
-        assert world.resolve("kubernetes.default.svc.cluster.local") == "10.96.0.1"
+        namespaces.eventually(
+            lambda: world.resolve("kubernetes.default.svc.cluster.local") == "10.96.0.1",
+            what="an answer of the resolver that was just started",
+        )
         assert world.resolve("whoami.test") == "REFUSED"
         assert world.exit_address() is None
         assert (world.probe("livez"), world.probe("readyz")) == (200, 503)
