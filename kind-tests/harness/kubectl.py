@@ -43,9 +43,12 @@ def delete(*objects: Object) -> None:
     )  # fmt: skip
 
 
-def get(kind: str, name: str, namespace: str | None = None) -> Object | None:
+def get(
+    kind: str, name: str, namespace: str | None = None, *, show_managed_fields: bool = False
+) -> Object | None:
     """Return an object, or None where there is none."""
-    found = run("get", kind, name, *_in(namespace), "--ignore-not-found", "-o", "json")
+    more = ("--show-managed-fields",) if show_managed_fields else ()
+    found = run("get", kind, name, *_in(namespace), "--ignore-not-found", "-o", "json", *more)
     return json.loads(found) if found.strip() else None
 
 
