@@ -291,6 +291,19 @@ def test_an_agent_that_ends_removes_at_once_what_no_pod_needs(
     assert world.node.run("ip addr; ip route; nft list ruleset") == before
 
 
+def test_a_new_agent_removes_what_one_before_it_left_that_no_pod_needs(
+    world: World, host: Host, tmp_path: pathlib.Path
+) -> None:
+    before = world.node.run("ip addr; ip route; nft list ruleset")
+    with world.node.entered():
+        known = Canonical()
+        killed = Host(known, Links(tmp_path), Outlets(known), tmp_path / "state")
+        killed.bring(dataclasses.replace(PLAN, proxies={}))
+    host.bring(NOTHING)
+    host.bring(NOTHING)
+    assert world.node.run("ip addr; ip route; nft list ruleset") == before
+
+
 def test_an_agent_that_ends_leaves_a_bridge_with_a_pod_on_it(
     world: World, host: Host, new_namespace: Callable[[str], Namespace]
 ) -> None:
