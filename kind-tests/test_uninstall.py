@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness import judge, kubectl, leaky, manifests, probes, product, waiting
+from harness import judge, kubectl, leaky, manifests, nodes, probes, product, waiting
 
 pytestmark = [pytest.mark.owns_nodes, pytest.mark.disruptive]
 
@@ -38,7 +38,6 @@ def custom_resources(tunnel: probes.Tunnel) -> None:
     delete("piavpn", tunnel.vpn)
 
 
-# The last one leaves an agent that cleans the nodes.
 @pytest.mark.parametrize("remove", [namespace, operator_and_agents, custom_resource_definitions])
 def test_nothing_hangs_or_leaks_whatever_is_removed_first(
     leaks: judge.Judge, remove: Callable[[probes.Tunnel], None]
@@ -51,6 +50,11 @@ def test_nothing_hangs_or_leaks_whatever_is_removed_first(
                 waiting.eventually(nothing_is_left, "all that was made for it is gone", timeout=120)
         finally:
             product.deploy()
+        waiting.eventually(nodes_are_clean, "new agents remove the bridge", timeout=120)
+
+
+def nodes_are_clean() -> bool:
+    return not any("br-removed" in nodes.links(node) for node in nodes.names())
 
 
 def nothing_is_left() -> bool:
