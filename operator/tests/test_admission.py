@@ -57,3 +57,10 @@ def test_no_value_of_a_patch_is_a_list_of_objects() -> None:
     assert patches
     for patch in patches:
         assert not re.search(r"value:\s*\[\s*Object", patch["jsonPatch"]["expression"])
+
+
+def test_an_empty_service_label_is_refused() -> None:
+    """Both policies on labelled pods pass by whatever has that label, and so has the address."""
+    rules = [each["expression"] for each in VALIDATING["piavpn-confined-pods"]["validations"]]
+    service = "object.metadata.?labels[?'piavpn.dev/service'].orValue('none')"
+    assert f"variables.lives || {service} != ''" in rules

@@ -107,3 +107,15 @@ def test_a_pod_that_the_api_server_refuses_holds_up_no_other(tunnel: World) -> N
     )
     tunnel.pass_over("home")
     assert addresses(tunnel) == {"a": "", "b": "10.100.0.11"}
+
+
+def test_a_pod_with_an_empty_service_label_gets_no_address(tunnel: World) -> None:
+    """It is past the rules on labelled pods, and no VpnServiceContainer vouches for it."""
+    make(tunnel, "a")
+    make(tunnel, "empty")
+    tunnel.api.put(
+        kube.PODS, "empty", "media",
+        metadata={"labels": {"piavpn.dev/vpn": "home", "piavpn.dev/service": "", "app": "crawler"}},
+    )  # fmt: skip
+    tunnel.pass_over("home")
+    assert addresses(tunnel) == {"a": "10.100.0.10", "empty": ""}

@@ -58,6 +58,13 @@ def test_a_labelled_pod_is_its_own_and_its_controllers() -> None:
     assert (seen.pod.role, seen.pod.made_by) == (Role.SERVICE, "uid-of-set")
 
 
+def test_a_pod_with_an_empty_service_label_is_no_labelled_pod() -> None:
+    """The rules on labelled pods pass it by, and it brings an address of its own choice."""
+    seen = readers.read_service_pod(pod({"piavpn.dev/vpn": "home", "piavpn.dev/service": ""}))
+    assert seen is not None
+    assert seen.pod.owner == Owner("", "media")
+
+
 def test_what_the_operator_says_on_a_pod_is_not_taken_for_our_own_word() -> None:
     told = [
         {"type": kind, "status": "True", "reason": "Fine"}

@@ -48,7 +48,7 @@ def labelled(pods: Iterable[model.Object], vpn: str) -> tuple[model.Object, ...]
         pod
         for pod in _living(pods)
         if pod["metadata"]["labels"][names.LABEL_VPN] == vpn
-        and not pod["metadata"]["labels"].get(names.LABEL_SERVICE)
+        and names.LABEL_SERVICE not in pod["metadata"]["labels"]
     )
     return tuple(sorted(found, key=_age))
 

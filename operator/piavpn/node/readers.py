@@ -42,7 +42,8 @@ def read_service_pod(body: Object) -> SeenPod | None:
     """Read a service's or a labelled pod; one whose containers have ended for good is none."""
     metadata, spec = body["metadata"], body["spec"]
     service = metadata["labels"].get(names.LABEL_SERVICE)
-    owner = Owner(service or metadata["name"], metadata["namespace"], is_pod=not service)
+    name = metadata["name"] if service is None else service
+    owner = Owner(name, metadata["namespace"], is_pod=service is None)
     seen = _read_pod(body, Role.SERVICE, metadata["labels"][names.LABEL_VPN], owner)
     if seen is None:
         return None
