@@ -109,6 +109,21 @@ def test_a_pod_that_the_api_server_refuses_holds_up_no_other(tunnel: World) -> N
     assert addresses(tunnel) == {"a": "", "b": "10.100.0.11"}
 
 
+def test_a_namespace_that_takes_no_policy_holds_up_no_other(tunnel: World) -> None:
+    make(tunnel, "a")
+    tunnel.api.put(
+        kube.PODS, "b", "web", metadata={"labels": {"piavpn.dev/vpn": "home", "app": "crawler"}},
+        spec={"nodeName": "n1"}, status={"phase": "Pending"},
+    )  # fmt: skip
+    tunnel.api.fault = lambda call: (
+        kube_server.RefusalError(403, "it is being terminated")
+        if (call.resource, call.namespace) == ("networkpolicies", "media")
+        else None
+    )
+    tunnel.pass_over("home")
+    assert tunnel.api.get(kube.NETWORK_POLICIES, "piavpn.home", "web")["spec"]
+
+
 def test_a_pod_with_an_empty_service_label_gets_no_address(tunnel: World) -> None:
     """It is past the rules on labelled pods, and no VpnServiceContainer vouches for it."""
     make(tunnel, "a")

@@ -44,16 +44,16 @@ class LabelledApplier:
                 if not error.answered:
                     raise
                 refused = refused or error
-        self._policies(seen, decision)
-        return refused
+        return self._policies(seen, decision) or refused
 
-    def _policies(self, seen: model.Observed, decision: model.Decision) -> None:
+    def _policies(self, seen: model.Observed, decision: model.Decision) -> kube.KubeError | None:
         """Keep a NetworkPolicy in each namespace with such pods, and in no other.
 
-        Nothing waits for one.
+        Nothing waits for one. A namespace that is being deleted takes none.
         """
+        refused: kube.KubeError | None = None
         if seen.vpn is None:
-            return  # they go with their owner
+            return None  # they go with their owner
         name, label = names.labelled_pods_name(seen.name), f"{names.LABEL_VPN}={seen.name}"
         listed = self._cluster.list(kube.NETWORK_POLICIES, labels=label)
         there = {
@@ -67,8 +67,15 @@ class LabelledApplier:
             policy = build_policy.for_labelled_pods(
                 seen.vpn, namespace, seen.cluster_cidrs, seen.node_addresses
             )
-            if there.get(namespace) != policy["spec"]:
+            if there.get(namespace) == policy["spec"]:
+                continue
+            try:
                 self._cluster.apply(kube.NETWORK_POLICIES, policy, manager=names.MANAGER_OPERATOR)
+            except kube.KubeError as error:
+                if not error.answered:
+                    raise
+                refused = refused or error
         inhabited = {pod["metadata"]["namespace"] for pod in seen.labelled_pods}
         for namespace in sorted(there.keys() - inhabited):
             self._cluster.delete(kube.NETWORK_POLICIES, name, namespace)
+        return refused
