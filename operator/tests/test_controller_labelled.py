@@ -93,6 +93,12 @@ def test_an_app_gets_no_address_that_a_labelled_pod_has() -> None:
     assert [it.address for it in found.labelled] == [IP("10.100.0.10"), IP("10.100.0.20")]
 
 
+def test_a_new_pod_gets_no_address_of_an_app_that_was_deleted_and_still_ends() -> None:
+    ending = pod("web-0", "10.100.0.10", deletionTimestamp=CREATED.format(9))
+    found = decided(pod("new"), services=(), service_pods={("media", "web"): ending})
+    assert addresses(found) == {"new": "10.100.0.11"}
+
+
 def test_a_pod_without_a_free_address_is_told() -> None:
     small = NET("10.100.0.0/28")
     pods = [pod(f"p{n}", f"10.100.0.{n}") for n in range(10, 15)]

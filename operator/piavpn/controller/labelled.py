@@ -90,6 +90,10 @@ def decide(
         for wanted in (it.service.status.address, it.service.spec.ip):
             if wanted is not None:
                 owners.setdefault(wanted, network.key(it.service))
+    # The pod of a service that was deleted has its address until it has ended.
+    for of_service, pod in seen.service_pods.items():
+        if (address := readiness.pod_address(pod)) is not None:
+            owners.setdefault(address, of_service)
     decisions = []
     for pod in seen.labelled_pods:
         found = _refusal(seen, pod, vpn) or _address(net, pod, owners)
