@@ -95,14 +95,16 @@ def outcome(pia: Pia, port: int, calls: int | None) -> Any:
     """
     with kube_server.serving(granted) as api:
         declared(api, pia, port)
+        death = Death(api, calls)
         with operator(api, pia, port) as first:
-            death = Death(api, calls)
             settle(first, death)
         if calls is not None and not death.happened.is_set():
             return None
         if calls is not None:
+            # Before the next operator starts: its first calls are not to meet the last one's end.
+            life = Death(api, None)
             with operator(api, pia, port) as second:
-                settle(second, Death(api, None))
+                settle(second, life)
         return snapshot(api)
 
 
