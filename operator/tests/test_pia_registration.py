@@ -245,7 +245,7 @@ def test_a_proxy_that_refuses_is_told_from_a_server_that_does(certificate: Path)
     with (
         pia_server.serving(certificate, OK) as server,
         pia_server.proxying() as proxy,
-        pytest.raises(errors.Unreachable, match=r"bootstrap proxy refused .* allow-list"),
+        pytest.raises(errors.NotLetThrough, match=r"bootstrap proxy refused .* allow-list"),
     ):
         register(server.port, proxy=proxy.address)
 

@@ -17,6 +17,10 @@ REGISTRATION_SECONDS = 6.0
 PROOF_SECONDS = 5.0
 """How long a new tunnel may take to its first answer."""
 _PING_SECONDS = 0.5
+LET_THROUGH_SECONDS = 5.0
+"""How long the node agent may take to let the gateway through to servers that it was just given:
+it reads the same list, and whoever is first is chance."""
+_KNOCK_SECONDS = 0.2
 
 
 class AttemptError(Exception):
@@ -70,15 +74,26 @@ def answers(made: Session) -> bool:
 def _registered(step: decide.Register, ways: tunnel.Ways) -> Session:
     keys = wg.generate_keys()
     server, slot = step.candidate.server, step.candidate.slot
-    answer = registration.add_key(
-        server,
-        token=step.token,
-        dedicated_ip=step.config.dedicated_ip,
-        public_key=keys.public,
-        ca_bundle=step.config.ca_bundle,
-        proxy=(str(step.config.network.host_address), names.PROXY_PORT),
-        timeout=REGISTRATION_SECONDS,
-    )
+    answer = _add_key(step, keys.public)
     made = session.of(server, answer, slot=slot, public_key=keys.public, now=datetime.now(UTC))
     ways.open(made, keys.private)
     return made
+
+
+def _add_key(step: decide.Register, public_key: str) -> registration.Registration:
+    deadline = time.monotonic() + LET_THROUGH_SECONDS
+    while True:
+        try:
+            return registration.add_key(
+                step.candidate.server,
+                token=step.token,
+                dedicated_ip=step.config.dedicated_ip,
+                public_key=public_key,
+                ca_bundle=step.config.ca_bundle,
+                proxy=(str(step.config.network.host_address), names.PROXY_PORT),
+                timeout=REGISTRATION_SECONDS,
+            )
+        except errors.NotLetThrough:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_KNOCK_SECONDS)

@@ -39,7 +39,8 @@ def dial(peer: Peer, deadline: float) -> socket.socket:
     """Return a connection to the peer, not yet encrypted.
 
     Raises:
-        Unreachable: the proxy is not there, or refuses.
+        NotLetThrough: the proxy is not there, or refuses.
+        Unreachable: it found no way to the peer.
         OSError: the peer is not there, or not in time.
     """
     if peer.link is not None:
@@ -51,7 +52,7 @@ def dial(peer: Peer, deadline: float) -> socket.socket:
         raw = socket.create_connection(peer.proxy, allowed)
     except OSError as error:
         host, port = peer.proxy
-        raise errors.Unreachable(
+        raise errors.NotLetThrough(
             f"the bootstrap proxy {host}:{port} cannot be reached: {why(error, allowed)}"
         ) from error
     try:
@@ -87,7 +88,7 @@ def _tunnel(raw: socket.socket, peer: Peer, deadline: float) -> None:
         head += received
     _, _, answer = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
     if answer[:3] == f"{HTTPStatus.FORBIDDEN:d}":
-        raise errors.Unreachable(
+        raise errors.NotLetThrough(
             f"the bootstrap proxy refused {peer}: the server is not in its allow-list"
             " (the node agent renews the list when the gateway's servers change)"
         )

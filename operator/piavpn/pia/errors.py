@@ -61,6 +61,10 @@ class Unreachable(PiaError):  # noqa: N818 - the reason's name
     reason = "Unreachable"
 
 
+class NotLetThrough(Unreachable):
+    """The bootstrap proxy is not there, or does not know the server yet: no server's fault."""
+
+
 class BadCertificate(PiaError):  # noqa: N818 - the reason's name
     """The peer cannot prove that it is PIA. Verification is never switched off for it."""
 
