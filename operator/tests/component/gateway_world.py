@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import bootstrap_proxy
 import dns.exception
 import dns.message
 import dns.query
@@ -212,7 +213,8 @@ def around(
     folder.joinpath("resolv.conf").write_text(f"nameserver {CLUSTER}\nsearch cluster.local\n")
     kube_api.kubeconfig(folder / "kubeconfig", CLUSTER, API_PORT)
     _bridge(made)
-    with _proxy(made), _cluster_dns(made), _wireguard(made, "piaw0"), _wireguard(made, "piaw1"):
+    proxy = bootstrap_proxy.running(node, folder, HOST, GATEWAY)
+    with proxy, _cluster_dns(made), _wireguard(made, "piaw0"), _wireguard(made, "piaw1"):
         yield made
 
 
@@ -250,20 +252,6 @@ def _bridge(made: World) -> None:
         node.run(f"ip link set {port} master br-home")
         namespace.run(f"ip address add {address}/24 dev vpn0")
     app.run(f"ip route add default via {GATEWAY}")
-
-
-@contextlib.contextmanager
-def _proxy(made: World) -> Iterator[None]:
-    allowed = [s for region in world.REGIONS for s in region.servers]
-    lines = {f"^{str(s.address).replace('.', '[.]')}:{world.API_PORT}$" for s in allowed}
-    made.folder.joinpath("filter").write_text("\n".join(sorted(lines)) + "\n")
-    made.folder.joinpath("tinyproxy.conf").write_text(
-        f"Listen {HOST}\nPort 8888\nAllow {GATEWAY}\nConnectPort {world.API_PORT}\n"
-        f'Filter "{made.folder}/filter"\nFilterDefaultDeny Yes\nFilterType ere\nFilterURLs On\n'
-    )
-    configuration = str(made.folder / "tinyproxy.conf")
-    with made.node.process(namespaces.tool("tinyproxy"), "-d", "-c", configuration):
-        yield
 
 
 @contextlib.contextmanager

@@ -7,11 +7,12 @@ import pathlib
 import time
 from collections.abc import Callable, Iterator
 
+import bootstrap_proxy
 import gateway_world
 import namespaces
 import pytest
 from fakepia_world import FakePia
-from gateway_world import ZURICH401, ZURICH402, World
+from gateway_world import FRANKFURT401, ZURICH401, ZURICH402, World
 from namespaces import Namespace
 
 from fakepia.world import FILTERING_RESOLVER, WHOAMI
@@ -136,6 +137,20 @@ def test_a_server_that_cannot_be_used_is_passed_over(world: World, flaw: str) ->
     with world.pia.control.failing({"addKey": {"zurich401": flaw}}), world.api(), world.gateway():
         world.wait_until_up()
         assert world.exit_address() == "198.18.11.2"
+
+
+def test_the_first_server_is_used_where_the_bootstrap_proxy_hears_of_it_last(world: World) -> None:
+    first, second = str(ZURICH401.address), str(FRANKFURT401.address)
+    bootstrap_proxy.let_through(world.folder)
+    world.tell(ZURICH401, FRANKFURT401)
+    world.give_token()
+    with world.api() as api, world.gateway():
+        refused = lambda: bootstrap_proxy.has_refused(world.folder, first)  # noqa: E731
+        namespaces.eventually(refused, what="a try that the proxy refuses")
+        bootstrap_proxy.let_through(world.folder, first, second)
+        world.wait_until_up()
+        namespaces.eventually(lambda: "session" in api.status, what="a session in the status")
+        assert api.status["session"]["server"] == "zurich401"
 
 
 def test_traffic_flows_again_within_fifteen_seconds_of_a_servers_death(world: World) -> None:
