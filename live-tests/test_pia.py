@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import x25519
 
-from piavpn.api import gateway_config, types
+from piavpn.api import gateway_config, piavpns
 from piavpn.pia import errors, latency, locations, login, registration, serverlist
 
 REGION = os.environ.get("PIA_REGION", "swiss")
@@ -22,12 +22,12 @@ REGION = os.environ.get("PIA_REGION", "swiss")
 def token() -> str:
     """One login for all tests: logins are what PIA limits."""
     username, password = os.environ["PIA_USERNAME"], os.environ["PIA_PASSWORD"]
-    return login.login(types.TOKEN_URL, username, password, ca_bundle=None)
+    return login.login(piavpns.TOKEN_URL, username, password, ca_bundle=None)
 
 
 @pytest.fixture(scope="session")
 def servers() -> serverlist.ServerList:
-    raw = serverlist.fetch(types.SERVER_LIST_URL, ca_bundle=None)
+    raw = serverlist.fetch(piavpns.SERVER_LIST_URL, ca_bundle=None)
     return serverlist.parse(raw, public_key=None)
 
 

@@ -16,7 +16,7 @@ import zlib
 from datetime import UTC, datetime
 
 from piavpn import kube
-from piavpn.api import codec, names, types
+from piavpn.api import codec, names, piavpns
 from piavpn.pia import errors, serverlist
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Kept:
     time: datetime
 
 
-def name(endpoints: types.Endpoints) -> str:
+def name(endpoints: piavpns.Endpoints) -> str:
     """Return the ConfigMap's name: one for each list, and key that it is verified with."""
     text = f"{endpoints.server_list_url}\n{endpoints.server_list_public_key or ''}"
     return f"piavpn-server-list-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
@@ -53,7 +53,7 @@ class KeptLists:
         self._cluster = cluster
         self._namespace = namespace
 
-    def keep(self, endpoints: types.Endpoints, raw: bytes, now: datetime) -> None:
+    def keep(self, endpoints: piavpns.Endpoints, raw: bytes, now: datetime) -> None:
         """Keep a list that was verified."""
         body = config_map(name(endpoints), self._namespace, raw, now)
         if len(body["binaryData"][_KEY]) > _LIMIT:
@@ -64,7 +64,7 @@ class KeptLists:
         except kube.KubeError as error:
             log.warning("server list: not kept for a restart: %s", error)
 
-    def load(self, endpoints: types.Endpoints) -> Kept | None:
+    def load(self, endpoints: piavpns.Endpoints) -> Kept | None:
         """Return the list that was kept; None where there is none that can be trusted."""
         try:
             found = self._cluster.get(kube.CONFIG_MAPS, name(endpoints), self._namespace)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from piavpn.api import conditions, gateway_config, types
+from piavpn.api import conditions, gateway_config, piavpns, vpnapps
 from piavpn.api.conditions import Condition, Status
 from piavpn.controller import model, settings
 from piavpn.pia.serverlist import Region, ServerList, WireGuardServer
@@ -20,7 +20,7 @@ EARLIER = NOW - timedelta(hours=1)
 LATER = NOW + timedelta(minutes=10)
 
 SUBNET = NET("10.100.0.0/24")
-NETWORK = types.NetworkStatus(SUBNET, "br-home", IP("10.100.0.1"), IP("10.100.0.2"))
+NETWORK = piavpns.NetworkStatus(SUBNET, "br-home", IP("10.100.0.1"), IP("10.100.0.2"))
 CLUSTER_CIDRS = (NET("10.244.0.0/16"), NET("10.96.0.0/16"))
 SETTINGS = settings.Settings("piavpn-system", "piavpn:0.1.0", "cluster.local", ())
 CREDENTIALS = model.Credentials("p1234567", "correct horse", "print-1")
@@ -80,33 +80,33 @@ def vpn(  # noqa: PLR0913 - what a test may want of it
     location: str = "swiss",
     fallbacks: tuple[str, ...] = (),
     subnet: ipaddress.IPv4Network | None = None,
-    status: types.PiaVpnStatus | None = None,
+    status: piavpns.PiaVpnStatus | None = None,
     deleting: bool = False,
-) -> types.PiaVpn:
-    return types.PiaVpn(
+) -> piavpns.PiaVpn:
+    return piavpns.PiaVpn(
         name=name,
         uid=f"uid-of-{name}",
         generation=3,
-        spec=types.PiaVpnSpec(
-            credentials_secret_ref=types.CredentialsSecretRef("pia-credentials"),
+        spec=piavpns.PiaVpnSpec(
+            credentials_secret_ref=piavpns.CredentialsSecretRef("pia-credentials"),
             server_location=location,
             fallback_locations=fallbacks,
-            network=types.NetworkSpec(subnet),
+            network=piavpns.NetworkSpec(subnet),
         ),
-        status=status or types.PiaVpnStatus(),
+        status=status or piavpns.PiaVpnStatus(),
         deleting=deleting,
     )
 
 
-def holding(subnet: ipaddress.IPv4Network, name: str = "home") -> types.PiaVpnStatus:
+def holding(subnet: ipaddress.IPv4Network, name: str = "home") -> piavpns.PiaVpnStatus:
     """Return the status of a VPN that was given this subnet, and whose tunnel works."""
-    network = types.NetworkStatus(subnet, f"br-{name}", subnet[1], subnet[2])
-    return types.PiaVpnStatus(network=network, conditions=WORKING)
+    network = piavpns.NetworkStatus(subnet, f"br-{name}", subnet[1], subnet[2])
+    return piavpns.PiaVpnStatus(network=network, conditions=WORKING)
 
 
-def at(server: str, name: str = "downloads") -> types.PiaVpn:
+def at(server: str, name: str = "downloads") -> piavpns.PiaVpn:
     """Return another VPN, whose tunnel ends at this server."""
-    session = types.Session(
+    session = piavpns.Session(
         region="swiss",
         server="zurich",
         server_address=IP(server),
@@ -115,7 +115,7 @@ def at(server: str, name: str = "downloads") -> types.PiaVpn:
         public_key="key",
         registered_time=EARLIER,
     )
-    return vpn(name, status=types.PiaVpnStatus(session=session))
+    return vpn(name, status=piavpns.PiaVpnStatus(session=session))
 
 
 def sibling(
@@ -147,22 +147,22 @@ def service(
     ip: str | None = None,
     address: str | None = None,
     age: int = 0,
-    ports: tuple[types.ServicePort, ...] = (types.ServicePort("web", 8080),),
-) -> types.VpnServiceContainer:
+    ports: tuple[vpnapps.ServicePort, ...] = (vpnapps.ServicePort("web", 8080),),
+) -> vpnapps.VpnServiceContainer:
     """Return a service of `home`: `ip` is asked for, `address` is held, `age` is in seconds."""
-    return types.VpnServiceContainer(
+    return vpnapps.VpnServiceContainer(
         name=name,
         namespace="media",
         uid=f"uid-of-{name}",
         generation=2,
         created=EARLIER - timedelta(seconds=age),
-        spec=types.VpnServiceContainerSpec(
-            vpn_ref=types.VpnRef("home"),
+        spec=vpnapps.VpnServiceContainerSpec(
+            vpn_ref=vpnapps.VpnRef("home"),
             image="docker.io/library/busybox:1.37",
             ip=IP(ip) if ip else None,
             ports=ports,
         ),
-        status=types.VpnServiceContainerStatus(
+        status=vpnapps.VpnServiceContainerStatus(
             address=IP(address) if address else None,
         ),
     )

@@ -6,7 +6,7 @@ import dataclasses
 import ipaddress
 from datetime import UTC, datetime
 
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.api.gateway_config import GatewayConfig, Server
 from piavpn.gateway.session import Session
 
@@ -16,7 +16,7 @@ C = Server("de-frankfurt", "frankfurt401", ipaddress.IPv4Address("198.18.13.1"),
 
 CONFIG = GatewayConfig(
     vpn="home",
-    network=types.NetworkStatus(
+    network=piavpns.NetworkStatus(
         subnet=ipaddress.IPv4Network("10.100.0.0/24"),
         bridge="br-home",
         host_address=ipaddress.IPv4Address("10.100.0.1"),

@@ -13,7 +13,7 @@ import pia_server
 from controller_world import TOKEN
 from pia_server import Call, Reply
 
-from piavpn.api import types
+from piavpn.api import piavpns
 
 DEDICATED_IP = {
     "id": "de-frankfurt",
@@ -48,13 +48,13 @@ class Front:
 
 
 @contextlib.contextmanager
-def serving(front: Front, directory: Path) -> Iterator[types.Endpoints]:
+def serving(front: Front, directory: Path) -> Iterator[piavpns.Endpoints]:
     """Serve `front` for as long as the block; its certificate is made in `directory`."""
     authority = controller_world.AUTHORITY
     certificate = authority.issue(directory, "www", names=(controller_world.LOCAL,))
     with pia_server.serving(certificate, front.reply) as server:
         base = f"https://{pia_server.HOST}:{server.port}"
-        yield types.Endpoints(
+        yield piavpns.Endpoints(
             token_url=f"{base}/token",
             server_list_url=f"{base}/servers",
             dedicated_ip_url=f"{base}/dedicated_ip",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from piavpn.api import codec, conditions, pods, types
+from piavpn.api import codec, conditions, piavpns, pods, protocols, vpnapps
 
 IPv4Address, IPv4Network = ipaddress.IPv4Address, ipaddress.IPv4Network
 
@@ -114,44 +114,46 @@ VPN_SERVICE_CONTAINER = {
 
 
 def test_a_pia_vpn_is_read_field_by_field() -> None:
-    assert types.PiaVpn.from_body(PIA_VPN) == types.PiaVpn(
+    assert piavpns.PiaVpn.from_body(PIA_VPN) == piavpns.PiaVpn(
         name="home",
         uid="u-1",
         generation=3,
-        spec=types.PiaVpnSpec(
-            credentials_secret_ref=types.CredentialsSecretRef(
+        spec=piavpns.PiaVpnSpec(
+            credentials_secret_ref=piavpns.CredentialsSecretRef(
                 name="pia-credentials", username_key="user"
             ),
             server_location="swiss",
             fallback_locations=("nl_amsterdam", "de-frankfurt"),
-            dns=types.DnsSpec((ipaddress.IPv4Address("9.9.9.9"),)),
+            dns=piavpns.DnsSpec((ipaddress.IPv4Address("9.9.9.9"),)),
             bypass_cidrs=(ipaddress.IPv4Network("192.168.1.0/24"),),
-            network=types.NetworkSpec(IPv4Network("10.200.0.0/24"), service_isolation=False),
-            endpoints=types.Endpoints(
+            network=piavpns.NetworkSpec(IPv4Network("10.200.0.0/24"), service_isolation=False),
+            endpoints=piavpns.Endpoints(
                 token_url="https://198.18.0.2/token",
                 server_list_url="https://198.18.0.2/servers",
                 dedicated_ip_url="https://198.18.0.2/dip",
                 status_url="https://198.18.0.2/status",
                 public_ca_bundle="-----BEGIN CERTIFICATE-----",
-                wireguard_servers=(types.WireguardServer("mine", IPv4Address("198.18.9.9"), 1338),),
+                wireguard_servers=(
+                    piavpns.WireguardServer("mine", IPv4Address("198.18.9.9"), 1338),
+                ),
             ),
-            dedicated_ip_secret_ref=types.DedicatedIpSecretRef("pia-dip", "dip"),
+            dedicated_ip_secret_ref=piavpns.DedicatedIpSecretRef("pia-dip", "dip"),
             return_after=timedelta(hours=2),
-            renewal=types.RenewalSpec(
+            renewal=piavpns.RenewalSpec(
                 interval=timedelta(days=7),
                 grace_period=timedelta(minutes=30),
-                window=types.RenewalWindow(time(3), time(5, 30), "Europe/Zurich"),
+                window=piavpns.RenewalWindow(time(3), time(5, 30), "Europe/Zurich"),
             ),
         ),
-        status=types.PiaVpnStatus(
+        status=piavpns.PiaVpnStatus(
             observed_generation=2,
-            network=types.NetworkStatus(
+            network=piavpns.NetworkStatus(
                 subnet=IPv4Network("10.200.0.0/24"),
                 bridge="br-home",
                 host_address=IPv4Address("10.200.0.1"),
                 gateway_address=IPv4Address("10.200.0.2"),
             ),
-            session=types.Session(
+            session=piavpns.Session(
                 region="swiss",
                 server="zurich401",
                 server_address=IPv4Address("198.18.11.1"),
@@ -163,7 +165,7 @@ def test_a_pia_vpn_is_read_field_by_field() -> None:
             ),
             exit_address=IPv4Address("198.18.99.1"),
             candidate_servers=(IPv4Address("198.18.11.1"), IPv4Address("198.18.11.2")),
-            servers=(types.MeasuredRegion("swiss", 17),),
+            servers=(piavpns.MeasuredRegion("swiss", 17),),
             services=2,
             node_name="piavpn-worker",
             conditions=(
@@ -180,23 +182,25 @@ def test_a_pia_vpn_is_read_field_by_field() -> None:
 
 
 def test_a_vpn_service_container_is_read_field_by_field() -> None:
-    assert types.VpnServiceContainer.from_body(VPN_SERVICE_CONTAINER) == types.VpnServiceContainer(
+    assert vpnapps.VpnServiceContainer.from_body(
+        VPN_SERVICE_CONTAINER
+    ) == vpnapps.VpnServiceContainer(
         name="web",
         namespace="media",
         uid="u-2",
         generation=1,
         created=datetime(2026, 11, 23, 3, 59, tzinfo=UTC),
         deleting=True,
-        spec=types.VpnServiceContainerSpec(
-            vpn_ref=types.VpnRef("home"),
+        spec=vpnapps.VpnServiceContainerSpec(
+            vpn_ref=vpnapps.VpnRef("home"),
             image="docker.io/library/busybox:1.37",
             ip=IPv4Address("10.200.0.10"),
-            image_pull_policy=types.ImagePullPolicy.NEVER,
+            image_pull_policy=vpnapps.ImagePullPolicy.NEVER,
             command=("sh", "-c"),
             args=("exec httpd -f",),
             env=(pods.EnvVar("TZ", "Europe/Zurich"),),
             env_from=(pods.EnvFrom(config_map_ref=pods.ConfigMapRef("settings")),),
-            ports=(types.ServicePort("web", 8080, types.Protocol.TCP),),
+            ports=(vpnapps.ServicePort("web", 8080, protocols.Protocol.TCP),),
             service=pods.ServiceOptions(
                 pods.ServiceType.LOAD_BALANCER, load_balancer_ip="192.168.1.40"
             ),
@@ -210,7 +214,7 @@ def test_a_vpn_service_container_is_read_field_by_field() -> None:
             suspend=True,
             bypass_cidrs=(ipaddress.IPv4Network("192.168.7.9/32"),),
         ),
-        status=types.VpnServiceContainerStatus(
+        status=vpnapps.VpnServiceContainerStatus(
             observed_generation=1, address=IPv4Address("10.200.0.10")
         ),
     )
@@ -219,10 +223,10 @@ def test_a_vpn_service_container_is_read_field_by_field() -> None:
 @pytest.mark.parametrize(
     ("cls", "raw"),
     [
-        (types.PiaVpnSpec, PIA_VPN["spec"]),
-        (types.PiaVpnStatus, PIA_VPN["status"]),
-        (types.VpnServiceContainerSpec, VPN_SERVICE_CONTAINER["spec"]),
-        (types.VpnServiceContainerStatus, VPN_SERVICE_CONTAINER["status"]),
+        (piavpns.PiaVpnSpec, PIA_VPN["spec"]),
+        (piavpns.PiaVpnStatus, PIA_VPN["status"]),
+        (vpnapps.VpnServiceContainerSpec, VPN_SERVICE_CONTAINER["spec"]),
+        (vpnapps.VpnServiceContainerStatus, VPN_SERVICE_CONTAINER["status"]),
     ],
 )
 def test_what_was_read_is_written_back_as_it_was(cls: type[Any], raw: dict[str, Any]) -> None:
@@ -230,7 +234,7 @@ def test_what_was_read_is_written_back_as_it_was(cls: type[Any], raw: dict[str, 
 
 
 def test_a_spec_with_the_required_fields_alone_takes_the_defaults() -> None:
-    spec = codec.decode(types.PiaVpnSpec, {"credentialsSecretRef": {"name": "pia-credentials"}})
+    spec = codec.decode(piavpns.PiaVpnSpec, {"credentialsSecretRef": {"name": "pia-credentials"}})
     assert codec.encode(spec) == {
         "credentialsSecretRef": {
             "name": "pia-credentials",
@@ -255,11 +259,11 @@ def test_a_spec_with_the_required_fields_alone_takes_the_defaults() -> None:
 
 
 def test_what_has_its_default_need_not_be_written() -> None:
-    app = types.VpnServiceContainerSpec(
-        types.VpnRef("home"),
+    app = vpnapps.VpnServiceContainerSpec(
+        vpnapps.VpnRef("home"),
         "busybox",
         env=(pods.EnvVar("A"), pods.EnvVar("B", "b")),
-        ports=(types.ServicePort("web", 80),),
+        ports=(vpnapps.ServicePort("web", 80),),
     )
     assert codec.encode(app, defaults=False) == {
         "vpnRef": {"name": "home"},
@@ -270,26 +274,26 @@ def test_what_has_its_default_need_not_be_written() -> None:
 
 
 def test_a_field_that_is_null_counts_as_absent() -> None:
-    assert codec.decode(types.NetworkSpec, {"subnet": None}) == types.NetworkSpec()
+    assert codec.decode(piavpns.NetworkSpec, {"subnet": None}) == piavpns.NetworkSpec()
 
 
 def test_a_field_of_a_newer_version_is_left_alone() -> None:
-    assert codec.decode(types.VpnRef, {"name": "home", "uid": "u"}) == types.VpnRef("home")
+    assert codec.decode(vpnapps.VpnRef, {"name": "home", "uid": "u"}) == vpnapps.VpnRef("home")
 
 
 def test_a_new_object_without_status_is_read() -> None:
     body = {key: value for key, value in PIA_VPN.items() if key != "status"}
-    assert types.PiaVpn.from_body(body).status == types.PiaVpnStatus()
+    assert piavpns.PiaVpn.from_body(body).status == piavpns.PiaVpnStatus()
 
 
 @pytest.mark.parametrize(
     ("cls", "raw", "complaint"),
     [
-        (types.NetworkSpec, {"subnet": "10.0.0.1/24"}, "subnet: .*has host bits set"),
-        (types.VpnServiceContainerStatus, {"address": "fe80::1"}, "address: "),
-        (types.ServicePort, {"name": "web", "port": "eighty"}, "port: "),
-        (types.ServicePort, {"name": "web", "port": 80, "protocol": "SCTP"}, "protocol: "),
-        (types.VpnRef, {}, "VpnRef: .*name"),
+        (piavpns.NetworkSpec, {"subnet": "10.0.0.1/24"}, "subnet: .*has host bits set"),
+        (vpnapps.VpnServiceContainerStatus, {"address": "fe80::1"}, "address: "),
+        (vpnapps.ServicePort, {"name": "web", "port": "eighty"}, "port: "),
+        (vpnapps.ServicePort, {"name": "web", "port": 80, "protocol": "SCTP"}, "protocol: "),
+        (vpnapps.VpnRef, {}, "VpnRef: .*name"),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_with_its_field_s_name(

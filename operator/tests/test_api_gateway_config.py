@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from piavpn.api import gateway_config, types
+from piavpn.api import gateway_config, piavpns
 
 CONFIG = gateway_config.GatewayConfig(
     vpn="home",
-    network=types.NetworkStatus(
+    network=piavpns.NetworkStatus(
         subnet=ipaddress.IPv4Network("10.100.0.0/24"),
         bridge="br-home",
         host_address=ipaddress.IPv4Address("10.100.0.1"),

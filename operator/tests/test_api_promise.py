@@ -10,12 +10,12 @@ import pytest
 from controller_samples import IP, NETWORK, SETTINGS, service
 from pod_specs import confined, container, with_capabilities
 
-from piavpn.api import promise, types
+from piavpn.api import promise, vpnapps
 from piavpn.controller import build_service
 
 HOOKS: dict[str, Any] = {
-    "receive_forwarded_port": types.ReceiveForwardedPort(),
-    "on_port_forwarded": types.OnPortForwarded(script="curl localhost:9091/$PORT"),
+    "receive_forwarded_port": vpnapps.ReceiveForwardedPort(),
+    "on_port_forwarded": vpnapps.OnPortForwarded(script="curl localhost:9091/$PORT"),
 }
 
 

@@ -13,7 +13,7 @@ import pytest
 from cli_world import Kubectl, Said
 
 from piavpn import keptlists, kube
-from piavpn.api import types
+from piavpn.api import piavpns
 
 api, kubectl = cli_world.api, cli_world.kubectl
 
@@ -51,7 +51,7 @@ def _cluster(api: kube_server.Api) -> None:
 
 
 def put_list(api: kube_server.Api, raw: bytes) -> None:
-    name = keptlists.name(types.Endpoints(server_list_public_key=KEY))
+    name = keptlists.name(piavpns.Endpoints(server_list_public_key=KEY))
     body = keptlists.config_map(name, cli_world.SYSTEM, raw, datetime.now(UTC))
     kept = {key: body[key] for key in ("data", "binaryData")}
     api.put(kube.CONFIG_MAPS, name, cli_world.SYSTEM, **kept)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from controller_samples import EARLIER, LATER, NOW
 
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.controller import accounts, model
 from piavpn.controller.errands import retry_delay
 from piavpn.pia import errors
 
-REF = types.CredentialsSecretRef("pia-credentials")
+REF = piavpns.CredentialsSecretRef("pia-credentials")
 FAILURE = model.Failure("RateLimited", "PIA takes no login for a while", LATER)
 
 
@@ -47,7 +47,7 @@ def test_the_line_ends_that_files_and_echo_leave_behind_are_cut_off() -> None:
 
 
 def test_keys_can_be_named() -> None:
-    ref = types.CredentialsSecretRef("pia-credentials", "user", "pass")
+    ref = piavpns.CredentialsSecretRef("pia-credentials", "user", "pass")
     found = accounts.read_credentials(ref, "piavpn-system", encoded(**{"user": "u", "pass": "p"}))
     assert isinstance(found, model.Credentials)
     assert (found.username, found.password) == ("u", "p")

@@ -9,7 +9,7 @@ from typing import Any
 
 from controller_samples import ACCOUNT, CONFIG, NOW, SETTINGS, ZURICH_401, vpn
 
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.controller import build_gateway
 
 METADATA = {
@@ -222,7 +222,7 @@ def test_the_mounts_are_refreshed_when_servers_or_token_change_and_only_then() -
 
 
 def test_a_dedicated_ip_s_token_is_mounted_beside_the_account_s() -> None:
-    ref = types.DedicatedIpSecretRef("pia-dip", "dip")
+    ref = piavpns.DedicatedIpSecretRef("pia-dip", "dip")
     dedicated = dataclasses.replace(
         vpn(), spec=dataclasses.replace(vpn().spec, dedicated_ip_secret_ref=ref)
     )

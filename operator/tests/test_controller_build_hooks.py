@@ -8,11 +8,11 @@ import pytest
 from controller_samples import IP, NETWORK, SETTINGS
 from test_controller_build_service import built, spec_hash, specified
 
-from piavpn.api import pods, types
+from piavpn.api import pods, vpnapps
 from piavpn.controller import build_hooks, build_service
 
-RECEIVES = types.ReceiveForwardedPort()
-SCRIPT = types.OnPortForwarded(script="curl localhost:9091/$PORT")
+RECEIVES = vpnapps.ReceiveForwardedPort()
+SCRIPT = vpnapps.OnPortForwarded(script="curl localhost:9091/$PORT")
 TOLD_MOUNT = {"name": "piavpn", "mountPath": "/run/piavpn", "readOnly": True}
 TOLD_VOLUME = {
     "name": "piavpn",
@@ -99,7 +99,7 @@ def test_a_script_runs_beside_the_app_without_any_right() -> None:
 
 
 def test_a_script_may_have_its_own_image_environment_and_secrets() -> None:
-    own = types.OnPortForwarded(
+    own = vpnapps.OnPortForwarded(
         script="true",
         image="alpine:3.22",
         env=(pods.EnvVar("A", "b"),),
@@ -114,9 +114,9 @@ def test_a_script_may_have_its_own_image_environment_and_secrets() -> None:
 
 
 def test_a_client_is_told_by_our_own_program_with_its_password_from_a_secret() -> None:
-    client = types.OnPortForwarded(
-        client=types.Client.TRANSMISSION,
-        client_secret_ref=types.ClientSecretRef("web", "user", "pass"),
+    client = vpnapps.OnPortForwarded(
+        client=vpnapps.Client.TRANSMISSION,
+        client_secret_ref=vpnapps.ClientSecretRef("web", "user", "pass"),
     )
     spec = template(receive_forwarded_port=RECEIVES, on_port_forwarded=client)["spec"]
     _, beside = spec["containers"]
@@ -136,7 +136,7 @@ def test_a_client_is_told_by_our_own_program_with_its_password_from_a_secret() -
 
 
 def test_a_script_for_another_exit_address_needs_no_port() -> None:
-    made = template(on_exit_address_changed=types.OnExitAddressChanged("echo $EXIT_ADDRESS"))
+    made = template(on_exit_address_changed=vpnapps.OnExitAddressChanged("echo $EXIT_ADDRESS"))
     _, beside = made["spec"]["containers"]
     script = ("exit-address", "10.100.0.10", "sh", "/run/piavpn-hook/script")
     assert beside == hook("piavpn-exit-hook", *script)
@@ -155,8 +155,8 @@ def test_an_app_that_asks_for_nothing_gets_nothing() -> None:
 
 def test_another_script_replaces_no_pod_and_another_image_does() -> None:
     first = specified(receive_forwarded_port=RECEIVES, on_port_forwarded=SCRIPT)
-    script = types.OnPortForwarded(script="other")
-    image = types.OnPortForwarded(script=SCRIPT.script, image="alpine:3.22")
+    script = vpnapps.OnPortForwarded(script="other")
+    image = vpnapps.OnPortForwarded(script=SCRIPT.script, image="alpine:3.22")
     other = specified(receive_forwarded_port=RECEIVES, on_port_forwarded=script)
     moved = specified(receive_forwarded_port=RECEIVES, on_port_forwarded=image)
     assert spec_hash(built(other)) == spec_hash(built(first))

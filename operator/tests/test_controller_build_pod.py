@@ -10,7 +10,7 @@ import pytest
 from controller_samples import IP, NETWORK, SETTINGS, service
 from test_controller_build_service import APP, GATE, POD_SPEC, built, spec_hash, specified
 
-from piavpn.api import pods, types
+from piavpn.api import pods, vpnapps
 from piavpn.controller import build_mounts, build_service
 
 SECRET_KEY = {"secretKeyRef": {"name": "web", "key": "password"}}
@@ -99,8 +99,8 @@ def test_capabilities_that_are_dropped_are_dropped_beside_net_raw() -> None:
 
 
 def test_hooks_in_an_image_of_the_user_s_are_as_little_root_as_the_app() -> None:
-    hook = types.OnPortForwarded(script="true", image="alpine:3.22")
-    wanted = {"receive_forwarded_port": types.ReceiveForwardedPort(), "on_port_forwarded": hook}
+    hook = vpnapps.OnPortForwarded(script="true", image="alpine:3.22")
+    wanted = {"receive_forwarded_port": vpnapps.ReceiveForwardedPort(), "on_port_forwarded": hook}
     _, as_root = pod_of(**wanted)["spec"]["containers"]
     _, as_user = pod_of(**wanted, security_context={"runAsNonRoot": True})["spec"]["containers"]
     assert "runAsNonRoot" not in as_root["securityContext"]
@@ -252,22 +252,22 @@ REPLACES: dict[str, Any] = {
     "env": (pods.EnvVar("A", "1"),),
     "env_from": (pods.EnvFrom(secret_ref=pods.SecretRef("all")),),
     "image": "busybox:2",
-    "image_pull_policy": types.ImagePullPolicy.ALWAYS,
+    "image_pull_policy": vpnapps.ImagePullPolicy.ALWAYS,
     "liveness_probe": PROBE,
     "mounts": (pods.Mount("/config", size="2Gi"),),
-    "on_exit_address_changed": types.OnExitAddressChanged("true"),
-    "on_port_forwarded": types.OnPortForwarded(script="true"),
+    "on_exit_address_changed": vpnapps.OnExitAddressChanged("true"),
+    "on_port_forwarded": vpnapps.OnPortForwarded(script="true"),
     "pod_annotations": {"a": "1"},
     "pod_labels": {"a": "1"},
-    "ports": (types.ServicePort("web", 8081),),
+    "ports": (vpnapps.ServicePort("web", 8081),),
     "readiness_probe": PROBE,
-    "receive_forwarded_port": types.ReceiveForwardedPort(),
+    "receive_forwarded_port": vpnapps.ReceiveForwardedPort(),
     "resources": {"limits": {"memory": "1Gi"}},
     "security_context": {"runAsUser": 1000},
     "startup_probe": PROBE,
     "template": pods.Template(spec={"terminationGracePeriodSeconds": 60}),
     "time_zone": "Europe/Zurich",
-    "vpn_ref": types.VpnRef("downloads"),
+    "vpn_ref": vpnapps.VpnRef("downloads"),
 }
 LEAVES: dict[str, Any] = {
     "bypass_cidrs": (ipaddress.IPv4Network("192.168.7.0/24"),),
@@ -278,7 +278,7 @@ LEAVES: dict[str, Any] = {
 
 
 def test_each_field_of_a_spec_either_replaces_the_pod_or_does_not() -> None:
-    fields = {field.name for field in dataclasses.fields(types.VpnServiceContainerSpec)}
+    fields = {field.name for field in dataclasses.fields(vpnapps.VpnServiceContainerSpec)}
     assert fields == REPLACES.keys() | LEAVES.keys()
 
 
@@ -323,7 +323,9 @@ def test_a_default_that_was_filled_in_replaces_none() -> None:
     }
     metadata = {"name": "a", "namespace": "media", "creationTimestamp": "2026-11-23T11:00:00Z"}
     hashes = {
-        spec_hash(built(types.VpnServiceContainer.from_body({"metadata": metadata, "spec": each})))
+        spec_hash(
+            built(vpnapps.VpnServiceContainer.from_body({"metadata": metadata, "spec": each}))
+        )
         for each in (spec, filled)
     }
     assert len(hashes) == 1

@@ -11,11 +11,11 @@ from controller_samples import CONFIG, NETWORK, SETTINGS, vpn
 from controller_world import GATEWAY, NAMESPACE, World, running
 
 from piavpn import kube
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.api.selectors import LabelSelector
 from piavpn.controller import build_gateway, build_proxy
 
-PROXY = types.HttpProxy(8888)
+PROXY = piavpns.HttpProxy(8888)
 PROXYING = dataclasses.replace(
     vpn(),
     spec=dataclasses.replace(

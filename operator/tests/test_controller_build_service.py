@@ -8,7 +8,7 @@ from typing import Any
 from controller_samples import IP, NET, NETWORK, SETTINGS, service
 from test_controller_build_gateway import without_hash
 
-from piavpn.api import pods, types
+from piavpn.api import pods, protocols, vpnapps
 from piavpn.controller import build_service, network
 
 ADDRESS = IP("10.100.0.10")
@@ -85,12 +85,12 @@ POD_SPEC = {
 }
 
 
-def specified(**changes: Any) -> types.VpnServiceContainer:
+def specified(**changes: Any) -> vpnapps.VpnServiceContainer:
     app = service()
     return dataclasses.replace(app, spec=dataclasses.replace(app.spec, **changes))
 
 
-def built(app: types.VpnServiceContainer) -> dict[str, Any]:
+def built(app: vpnapps.VpnServiceContainer) -> dict[str, Any]:
     return build_service.stateful_set(app, ADDRESS, NETWORK, SETTINGS)
 
 
@@ -126,11 +126,11 @@ def test_an_app_is_a_stateful_set_of_one_pod_held_back_by_the_gate() -> None:
 
 def test_what_the_user_says_of_the_app_is_in_its_container() -> None:
     app = specified(
-        image_pull_policy=types.ImagePullPolicy.ALWAYS,
+        image_pull_policy=vpnapps.ImagePullPolicy.ALWAYS,
         command=("sh", "-c"),
         args=("exec app",),
         env=(pods.EnvVar("TZ", "Europe/Zurich"), pods.EnvVar("EMPTY")),
-        ports=(types.ServicePort("dns", 53, types.Protocol.UDP),),
+        ports=(vpnapps.ServicePort("dns", 53, protocols.Protocol.UDP),),
     )
     assert built(app)["spec"]["template"]["spec"]["containers"] == [
         {
@@ -152,8 +152,8 @@ def test_what_the_user_says_of_the_app_is_in_its_container() -> None:
 def test_an_app_with_ports_gets_a_service_of_the_same_numbers() -> None:
     app = specified(
         ports=(
-            types.ServicePort("web", 8080),
-            types.ServicePort("dns", 53, types.Protocol.UDP),
+            vpnapps.ServicePort("web", 8080),
+            vpnapps.ServicePort("dns", 53, protocols.Protocol.UDP),
         )
     )
     assert build_service.cluster_service(app) == {
@@ -192,7 +192,7 @@ def test_a_new_address_does() -> None:
 
 
 def test_another_vpn_does_even_with_the_same_network() -> None:
-    moved = specified(vpn_ref=types.VpnRef("downloads"))
+    moved = specified(vpn_ref=vpnapps.VpnRef("downloads"))
     assert spec_hash(built(moved)) != spec_hash(built(service()))
 
 

@@ -6,21 +6,21 @@ import dataclasses
 
 from controller_samples import NET, NETWORK, SUBNET, holding, seen, service, vpn
 
-from piavpn.api import types
+from piavpn.api import piavpns, vpnapps
 from piavpn.api.conditions import PiaVpnCondition, Status
 from piavpn.controller import decide, model, network
 
 LAN = NET("192.168.1.0/24")
 
 
-def bypassing(*cidrs: str, status: types.PiaVpnStatus | None = None) -> types.PiaVpn:
+def bypassing(*cidrs: str, status: piavpns.PiaVpnStatus | None = None) -> piavpns.PiaVpn:
     made = vpn(status=status)
     return dataclasses.replace(
         made, spec=dataclasses.replace(made.spec, bypass_cidrs=tuple(map(NET, cidrs)))
     )
 
 
-def app(*cidrs: str) -> types.VpnServiceContainer:
+def app(*cidrs: str) -> vpnapps.VpnServiceContainer:
     made = service()
     return dataclasses.replace(
         made, spec=dataclasses.replace(made.spec, bypass_cidrs=tuple(map(NET, cidrs)))

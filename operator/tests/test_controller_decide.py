@@ -43,7 +43,7 @@ from controller_samples import (
     vpn,
 )
 
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.api.conditions import PiaVpnCondition, Status
 from piavpn.controller import decide, model
 
@@ -196,11 +196,11 @@ def test_a_tunnel_that_works_stays_ready_though_a_login_failed() -> None:
 # Tokens that PIA's servers reject
 
 
-def rejected(since: Any, kind: PiaVpnCondition = PiaVpnCondition.REGISTERED) -> types.PiaVpn:
+def rejected(since: Any, kind: PiaVpnCondition = PiaVpnCondition.REGISTERED) -> piavpns.PiaVpn:
     told = dataclasses.replace(
         condition(kind, Status.FALSE, "TokenRejected"), last_transition_time=since
     )
-    status = types.PiaVpnStatus(network=NETWORK, conditions=(told,))
+    status = piavpns.PiaVpnStatus(network=NETWORK, conditions=(told,))
     return vpn(status=status)
 
 
@@ -217,7 +217,7 @@ def test_a_token_that_a_renewal_finds_rejected_is_followed_by_a_login_while_the_
 ):
     renewing = condition(PiaVpnCondition.REGISTERED, Status.TRUE, "TokenRejected")
     up = condition(PiaVpnCondition.TUNNEL_UP)
-    status = types.PiaVpnStatus(network=NETWORK, conditions=(renewing, up))
+    status = piavpns.PiaVpnStatus(network=NETWORK, conditions=(renewing, up))
     found = decide.decide(seen(vpn=vpn(status=status)))
     assert found.errands == model.Errands(login=True)
     assert found.verdicts[READY] == true("Ready")
@@ -323,7 +323,7 @@ def test_services_of_a_vpn_that_is_not_there_are_told_its_name_and_keep_their_ad
 
 def test_services_of_a_vpn_that_cannot_be_read_are_told_why() -> None:
     app = service()
-    invalid = types.Unreadable("home", "uid", 1, "this operator cannot read it: subnet")
+    invalid = piavpns.Unreadable("home", "uid", 1, "this operator cannot read it: subnet")
     unread = seen(vpn=None, invalid=invalid, services=(app,))
     (found,) = decide.decide(unread).services
     assert found.accepted == false(

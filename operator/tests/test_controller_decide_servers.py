@@ -36,7 +36,7 @@ from controller_samples import (
     vpn,
 )
 
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.controller import decide, model
 
 # Server lists
@@ -247,7 +247,7 @@ def test_auto_takes_the_nearest_servers_first() -> None:
         gateway=dataclasses.replace(
             CONFIG, servers=(AMSTERDAM_401, ZURICH_402, ZURICH_401), locations=()
         ),
-        measured=(types.MeasuredRegion("nl_amsterdam", 10), types.MeasuredRegion("swiss", 20)),
+        measured=(piavpns.MeasuredRegion("nl_amsterdam", 10), piavpns.MeasuredRegion("swiss", 20)),
     )
 
 

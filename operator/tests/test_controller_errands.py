@@ -17,7 +17,7 @@ from pia_front import Front
 from pia_server import Reply
 
 from piavpn import keptlists, kube
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.controller import accounts, dedicatedips, errands, model, serverlists
 
 ACCOUNT = "piavpn-account-pia-credentials"
@@ -37,12 +37,12 @@ def front() -> Front:
 
 
 @pytest.fixture
-def endpoints(front: Front, tmp_path: Path) -> Iterator[types.Endpoints]:
+def endpoints(front: Front, tmp_path: Path) -> Iterator[piavpns.Endpoints]:
     with pia_front.serving(front, tmp_path) as endpoints:
         yield endpoints
 
 
-def vpn(endpoints: types.Endpoints) -> types.PiaVpn:
+def vpn(endpoints: piavpns.Endpoints) -> piavpns.PiaVpn:
     known = controller_samples.vpn()
     return dataclasses.replace(known, spec=dataclasses.replace(known.spec, endpoints=endpoints))
 
@@ -53,7 +53,7 @@ def keep(api: kube_server.Api, account: model.Account, token: str | None) -> Non
     api.put(kube.SECRETS, ACCOUNT, NAMESPACE, metadata=labels, data=body["data"])
 
 
-def log_in(api: kube_server.Api, vpn: types.PiaVpn, account: model.Account | None) -> None:
+def log_in(api: kube_server.Api, vpn: piavpns.PiaVpn, account: model.Account | None) -> None:
     """Run one login that was decided on when `account` was what the Secret held."""
     woken = threading.Event()
     lists = serverlists.ServerLists(keptlists.KeptLists(api.cluster(), NAMESPACE))
@@ -71,7 +71,7 @@ def kept(api: kube_server.Api) -> tuple[model.Account | None, str | None]:
 
 
 def test_a_login_leaves_its_token_with_the_fingerprint_of_its_credentials(
-    api: kube_server.Api, endpoints: types.Endpoints
+    api: kube_server.Api, endpoints: piavpns.Endpoints
 ) -> None:
     log_in(api, vpn(endpoints), None)
     account, token = kept(api)
@@ -80,7 +80,7 @@ def test_a_login_leaves_its_token_with_the_fingerprint_of_its_credentials(
 
 
 def test_a_login_that_was_decided_on_before_another_one_ended_is_not_made(
-    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+    api: kube_server.Api, endpoints: piavpns.Endpoints, front: Front
 ) -> None:
     keep(api, controller_samples.ACCOUNT, "token-of-the-other")
     log_in(api, vpn(endpoints), None)
@@ -89,7 +89,7 @@ def test_a_login_that_was_decided_on_before_another_one_ended_is_not_made(
 
 
 def test_a_login_that_fails_keeps_the_token_that_these_credentials_got(
-    api: kube_server.Api, endpoints: types.Endpoints
+    api: kube_server.Api, endpoints: piavpns.Endpoints
 ) -> None:
     away = dataclasses.replace(endpoints, token_url="https://127.0.0.1:1/token")
     keep(api, controller_samples.ACCOUNT, "token-1")
@@ -101,7 +101,7 @@ def test_a_login_that_fails_keeps_the_token_that_these_credentials_got(
 
 
 def test_a_login_that_fails_again_waits_longer_whatever_operator_asks(
-    api: kube_server.Api, endpoints: types.Endpoints
+    api: kube_server.Api, endpoints: piavpns.Endpoints
 ) -> None:
     away = dataclasses.replace(endpoints, token_url="https://127.0.0.1:1/token")
     before = model.Failure("Unreachable", "no answer", datetime(2026, 11, 23, tzinfo=UTC))
@@ -116,7 +116,9 @@ def test_a_login_that_fails_again_waits_longer_whatever_operator_asks(
     assert account.failure.retry_time - begun > timedelta(minutes=7)
 
 
-def test_but_not_a_token_that_others_got(api: kube_server.Api, endpoints: types.Endpoints) -> None:
+def test_but_not_a_token_that_others_got(
+    api: kube_server.Api, endpoints: piavpns.Endpoints
+) -> None:
     away = dataclasses.replace(endpoints, token_url="https://127.0.0.1:1/token")
     other = dataclasses.replace(controller_samples.ACCOUNT, fingerprint="print-0")
     keep(api, other, "token-0")
@@ -131,7 +133,7 @@ def test_but_not_a_token_that_others_got(api: kube_server.Api, endpoints: types.
 
 
 def look_up(
-    api: kube_server.Api, vpn: types.PiaVpn, dedicated: dedicatedips.DedicatedIps
+    api: kube_server.Api, vpn: piavpns.PiaVpn, dedicated: dedicatedips.DedicatedIps
 ) -> model.DedicatedState:
     woken = threading.Event()
     lists = serverlists.ServerLists(keptlists.KeptLists(api.cluster(), NAMESPACE))
@@ -144,7 +146,7 @@ def look_up(
 
 
 def test_a_dedicated_ip_is_looked_up_with_the_account_s_token_and_kept_for_hours(
-    api: kube_server.Api, endpoints: types.Endpoints
+    api: kube_server.Api, endpoints: piavpns.Endpoints
 ) -> None:
     keep(api, controller_samples.ACCOUNT, "token-1")
     known = look_up(api, vpn(endpoints), dedicatedips.DedicatedIps())
@@ -155,7 +157,7 @@ def test_a_dedicated_ip_is_looked_up_with_the_account_s_token_and_kept_for_hours
 
 
 def test_a_failure_keeps_what_was_known_of_it(
-    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+    api: kube_server.Api, endpoints: piavpns.Endpoints, front: Front
 ) -> None:
     keep(api, controller_samples.ACCOUNT, "token-1")
     dedicated = dedicatedips.DedicatedIps()
@@ -169,7 +171,7 @@ def test_a_failure_keeps_what_was_known_of_it(
 
 
 def test_without_a_token_of_the_account_pia_is_not_asked(
-    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+    api: kube_server.Api, endpoints: piavpns.Endpoints, front: Front
 ) -> None:
     assert look_up(api, vpn(endpoints), dedicatedips.DedicatedIps()) == model.DedicatedState()
     assert front.calls == []
@@ -181,7 +183,7 @@ def test_without_a_token_of_the_account_pia_is_not_asked(
 def fetch(
     api: kube_server.Api,
     lists: serverlists.ServerLists,
-    vpn: types.PiaVpn,
+    vpn: piavpns.PiaVpn,
     known: model.ServerListState,
 ) -> None:
     """Run one fetch that was decided on when `known` was what was known."""
@@ -195,7 +197,7 @@ def fetch(
 
 
 def test_a_list_that_came_between_the_look_and_the_decision_is_not_fetched_again(
-    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+    api: kube_server.Api, endpoints: piavpns.Endpoints, front: Front
 ) -> None:
     lists = serverlists.ServerLists(keptlists.KeptLists(api.cluster(), NAMESPACE))
     unknown = model.ServerListState()

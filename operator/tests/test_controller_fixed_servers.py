@@ -18,21 +18,21 @@ from controller_decisions import (
 )
 from controller_samples import ACCOUNT, CONFIG, IP, LATER, NOW, SUBNET, holding, seen, sibling, vpn
 
-from piavpn.api import gateway_config, types
+from piavpn.api import gateway_config, piavpns
 from piavpn.controller import accounts, decide, model
 from piavpn.pia import dedicated
 
-MINE = types.WireguardServer("mine", IP("198.18.9.1"))
-SPARE = types.WireguardServer("spare", IP("198.18.9.2"), 1338)
+MINE = piavpns.WireguardServer("mine", IP("198.18.9.1"))
+SPARE = piavpns.WireguardServer("spare", IP("198.18.9.2"), 1338)
 CUSTOM_MINE = gateway_config.Server("custom", "mine", IP("198.18.9.1"), 1337)
 CUSTOM_SPARE = gateway_config.Server("custom", "spare", IP("198.18.9.2"), 1338)
-REF = types.DedicatedIpSecretRef("pia-dip")
+REF = piavpns.DedicatedIpSecretRef("pia-dip")
 FOUND = dedicated.DedicatedIp(
     "active", "de-frankfurt", "frankfurt412", IP("198.18.13.9"), datetime(2027, 1, 1, tzinfo=UTC)
 )
 
 
-def with_spec(**spec: Any) -> types.PiaVpn:
+def with_spec(**spec: Any) -> piavpns.PiaVpn:
     known = vpn(status=holding(SUBNET))
     return dataclasses.replace(known, spec=dataclasses.replace(known.spec, **spec))
 
@@ -41,7 +41,7 @@ def with_spec(**spec: Any) -> types.PiaVpn:
 
 
 def custom(**changes: Any) -> model.Observed:
-    endpoints = types.Endpoints(wireguard_servers=(MINE, SPARE))
+    endpoints = piavpns.Endpoints(wireguard_servers=(MINE, SPARE))
     nothing_known = model.ServerListState()
     return seen(vpn=with_spec(endpoints=endpoints), server_list=nothing_known, **changes)
 

@@ -9,10 +9,10 @@ import pytest
 from controller_decisions import false, true
 from controller_samples import CONFIG, IP, NET, SUBNET, holding, seen, service, vpn
 
-from piavpn.api import gateway_config, selectors, types
+from piavpn.api import gateway_config, protocols, selectors, vpnapps
 from piavpn.controller import decide, labelled, model
 
-BOTH = types.ForwardedProtocol.BOTH
+BOTH = protocols.ForwardedProtocol.BOTH
 RECEIVE = "piavpn.dev/receive-forwarded-port"
 MADE_ANEW = [{"kind": "ReplicaSet", "name": "crawler-1", "uid": "uid-of-set", "controller": True}]
 CREATED = "2026-11-23T11:00:0{}Z"
@@ -193,14 +193,14 @@ def test_a_pod_of_a_vpn_that_cannot_be_used_is_told_and_keeps_its_address() -> N
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("both", types.ReceiveForwardedPort(None, BOTH)),
-        ("51413/both", types.ReceiveForwardedPort(51413, BOTH)),
-        ("1/tcp", types.ReceiveForwardedPort(1, types.ForwardedProtocol.TCP)),
-        ("65535/udp", types.ReceiveForwardedPort(65535, types.ForwardedProtocol.UDP)),
+        ("both", vpnapps.ReceiveForwardedPort(None, BOTH)),
+        ("51413/both", vpnapps.ReceiveForwardedPort(51413, BOTH)),
+        ("1/tcp", vpnapps.ReceiveForwardedPort(1, protocols.ForwardedProtocol.TCP)),
+        ("65535/udp", vpnapps.ReceiveForwardedPort(65535, protocols.ForwardedProtocol.UDP)),
     ],
 )
 def test_a_pod_says_how_it_receives_the_forwarded_port(
-    text: str, expected: types.ReceiveForwardedPort
+    text: str, expected: vpnapps.ReceiveForwardedPort
 ) -> None:
     assert labelled.received(pod("a", receives=text)) == expected
 
@@ -223,7 +223,7 @@ def test_what_cannot_be_read_is_told(text: str) -> None:
 def test_the_oldest_that_wants_the_port_has_it_and_the_others_run_without() -> None:
     first, second = pod("a", "10.100.0.10", age=5, receives="80/tcp"), pod("b", receives="80/tcp")
     assert forwarded(first, second) == gateway_config.PortForwarding(
-        IP("10.100.0.10"), types.ForwardedProtocol.TCP, 80, "pod media/a"
+        IP("10.100.0.10"), protocols.ForwardedProtocol.TCP, 80, "pod media/a"
     )
     found = decided(first, second)
     assert found["a"].accepted == true(
@@ -240,7 +240,7 @@ def test_the_oldest_that_wants_the_port_has_it_and_the_others_run_without() -> N
 def test_who_has_the_port_keeps_it_from_an_older_app_until_it_goes() -> None:
     younger = pod("b", "10.100.0.11", receives="both")
     older = service("web", address="10.100.0.10", age=60)
-    wants = dataclasses.replace(older.spec, receive_forwarded_port=types.ReceiveForwardedPort())
+    wants = dataclasses.replace(older.spec, receive_forwarded_port=vpnapps.ReceiveForwardedPort())
     app = dataclasses.replace(older, spec=wants)
     has = gateway_config.PortForwarding(IP("10.100.0.11"), receiver="pod media/b")
     config = dataclasses.replace(CONFIG, port_forwarding=has)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller_samples import CLUSTER_CIDRS, IP, NET, NETWORK, holding, service, vpn
 
-from piavpn.api import types
+from piavpn.api import piavpns, vpnapps
 from piavpn.api.conditions import Status
 from piavpn.controller import model, network
 
@@ -96,7 +96,7 @@ def test_when_no_24_is_free_the_vpn_is_told_to_name_one() -> None:
 
 
 def test_the_node_has_the_subnet_s_first_address_and_the_gateway_the_second() -> None:
-    assert network.of_subnet("home", NET("10.200.0.0/24")) == types.NetworkStatus(
+    assert network.of_subnet("home", NET("10.200.0.0/24")) == piavpns.NetworkStatus(
         subnet=NET("10.200.0.0/24"),
         bridge="br-home",
         host_address=IP("10.200.0.1"),
@@ -202,7 +202,7 @@ def test_an_address_whose_pod_still_lives_is_given_to_no_other() -> None:
 ONE, TWO = ("media", "one"), ("media", "two")
 
 
-def swapping(one: str, two: str) -> tuple[types.VpnServiceContainer, types.VpnServiceContainer]:
+def swapping(one: str, two: str) -> tuple[vpnapps.VpnServiceContainer, vpnapps.VpnServiceContainer]:
     """Return two that ask for 10.100.0.11 and 10.100.0.10, and hold these addresses now."""
     return (
         service("one", ip="10.100.0.11", address=one, age=2),

@@ -13,7 +13,7 @@ from controller_world import GATEWAY, NAMESPACE, World, running
 from kube_server import RefusalError
 
 from piavpn import kube
-from piavpn.api import codec, placement, pods, types
+from piavpn.api import codec, piavpns, placement, pods
 from piavpn.controller import build_gateway, build_service
 
 NAS = {"key": "dedicated", "operator": "Equal", "value": "nas", "effect": "NoSchedule"}
@@ -34,12 +34,12 @@ def app(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def placed(**fields: Any) -> types.PiaVpn:
+def placed(**fields: Any) -> piavpns.PiaVpn:
     gateway = codec.decode(placement.Gateway, fields)
     return dataclasses.replace(vpn(), spec=dataclasses.replace(vpn().spec, gateway=gateway))
 
 
-def gateway_spec(wanted: types.PiaVpn) -> dict[str, Any]:
+def gateway_spec(wanted: piavpns.PiaVpn) -> dict[str, Any]:
     made = build_gateway.stateful_set(wanted, SETTINGS)
     found: dict[str, Any] = made["spec"]["template"]["spec"]
     return found

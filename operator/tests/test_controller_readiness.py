@@ -21,7 +21,7 @@ from controller_samples import (
     vpn,
 )
 
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.api.conditions import Condition, PiaVpnCondition, ServiceCondition, Status
 from piavpn.controller import model, readiness
 
@@ -50,8 +50,8 @@ def fine_but_attached(verdict: model.Verdict) -> dict[PiaVpnCondition, model.Ver
     return {**FINE, PiaVpnCondition.GATEWAY_ATTACHED: verdict}
 
 
-def with_conditions(*found: Condition) -> types.PiaVpn:
-    return vpn(status=types.PiaVpnStatus(network=NETWORK, conditions=found))
+def with_conditions(*found: Condition) -> piavpns.PiaVpn:
+    return vpn(status=piavpns.PiaVpnStatus(network=NETWORK, conditions=found))
 
 
 # Of a PiaVpn
@@ -62,7 +62,7 @@ def test_a_vpn_whose_gateway_is_ready_and_tunnel_up_is_ready() -> None:
 
 
 def test_it_says_through_which_server() -> None:
-    session = types.Session(
+    session = piavpns.Session(
         region="swiss",
         server="zurich401",
         server_address=IP("198.18.1.1"),

@@ -9,18 +9,18 @@ import pytest
 from controller_decisions import false, true, unknown
 from controller_samples import CONFIG, EARLIER, IP, SUBNET, at, holding, seen, service, vpn
 
-from piavpn.api import gateway_config, types
+from piavpn.api import gateway_config, piavpns, protocols, vpnapps
 from piavpn.api.conditions import ServiceCondition
 from piavpn.controller import decide, model, network
 
-PORT = types.ForwardedPort(45678, EARLIER, EARLIER)
+PORT = piavpns.ForwardedPort(45678, EARLIER, EARLIER)
 SESSION = at("198.18.1.1").status.session
 BOUND = vpn(status=dataclasses.replace(holding(SUBNET), forwarded_port=PORT, session=SESSION))
-RECEIVES = types.ReceiveForwardedPort()
-SCRIPT = types.OnPortForwarded(script="tell $PORT")
+RECEIVES = vpnapps.ReceiveForwardedPort()
+SCRIPT = vpnapps.OnPortForwarded(script="tell $PORT")
 
 
-def receiving(name: str, address: str, *, age: int = 0, **spec: Any) -> types.VpnServiceContainer:
+def receiving(name: str, address: str, *, age: int = 0, **spec: Any) -> vpnapps.VpnServiceContainer:
     made = service(name, address=address, age=age)
     wanted = {"receive_forwarded_port": RECEIVES} | spec
     return dataclasses.replace(made, spec=dataclasses.replace(made.spec, **wanted))
@@ -70,11 +70,11 @@ def test_without_a_receiver_the_gateway_is_told_to_forward_nothing() -> None:
 
 
 def test_the_first_receiver_has_the_port() -> None:
-    fixed = types.ReceiveForwardedPort(6881, types.ForwardedProtocol.UDP)
+    fixed = vpnapps.ReceiveForwardedPort(6881, protocols.ForwardedProtocol.UDP)
     app = receiving("torrent", "10.100.0.10", receive_forwarded_port=fixed)
     decision = decide.decide(seen(services=(service(address="10.100.0.11"), app)))
     assert forwarding(decision) == gateway_config.PortForwarding(
-        IP("10.100.0.10"), types.ForwardedProtocol.UDP, 6881, "media/torrent"
+        IP("10.100.0.10"), protocols.ForwardedProtocol.UDP, 6881, "media/torrent"
     )
 
 
@@ -159,7 +159,7 @@ def test_a_port_that_is_not_known_for_a_while_stays_with_the_app() -> None:
 
 
 def test_an_app_that_receives_none_any_more_forgets_its_port() -> None:
-    hook = types.OnExitAddressChanged("echo")
+    hook = vpnapps.OnExitAddressChanged("echo")
     app = receiving(
         "torrent", "10.100.0.10", receive_forwarded_port=None, on_exit_address_changed=hook
     )

@@ -9,27 +9,27 @@ import pytest
 from controller_decisions import ACCEPTED, false
 from controller_samples import at, seen
 
-from piavpn.api import gateway_config, types
+from piavpn.api import gateway_config, piavpns
 from piavpn.controller import decide, model, renewal
 
 REGISTERED = datetime(2026, 11, 1, 12, 0, 0, tzinfo=UTC)
 SOON_AFTER = REGISTERED + timedelta(seconds=5)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 MONTH = timedelta(days=30)
-NIGHT = types.RenewalWindow(time(3), time(5))
+NIGHT = piavpns.RenewalWindow(time(3), time(5))
 
 
 def tunnel(
     *,
     uid: str = "uid-of-home",
     interval: timedelta = MONTH,
-    window: types.RenewalWindow | None = None,
+    window: piavpns.RenewalWindow | None = None,
     requested: str | None = None,
-) -> types.PiaVpn:
+) -> piavpns.PiaVpn:
     known = at("198.18.1.1", "home")
     assert known.status.session is not None
     session = dataclasses.replace(known.status.session, registered_time=REGISTERED)
-    spec = types.RenewalSpec(interval=interval, window=window)
+    spec = piavpns.RenewalSpec(interval=interval, window=window)
     return dataclasses.replace(
         known,
         uid=uid,
@@ -40,7 +40,7 @@ def tunnel(
 
 
 def due(
-    vpn: types.PiaVpn, now: datetime = SOON_AFTER, told: datetime | None = None, key: str = "key"
+    vpn: piavpns.PiaVpn, now: datetime = SOON_AFTER, told: datetime | None = None, key: str = "key"
 ) -> datetime:
     before = gateway_config.Renewal(key, told) if told is not None else None
     found = renewal.decide(vpn, before, now)
@@ -111,14 +111,14 @@ def test_a_renewal_is_made_in_the_first_window_after_the_interval() -> None:
 
 
 def test_a_window_is_of_its_time_zone_also_when_clocks_change() -> None:
-    zurich = types.RenewalWindow(time(3), time(4), "Europe/Zurich")
+    zurich = piavpns.RenewalWindow(time(3), time(4), "Europe/Zurich")
     assert due(tunnel(window=zurich)).hour == 2, "winter: an hour from UTC"
     summer = tunnel(window=zurich, interval=timedelta(days=180))
     assert due(summer).hour == 1
 
 
 def test_a_window_over_midnight_is_one() -> None:
-    over = types.RenewalWindow(time(23), time(1))
+    over = piavpns.RenewalWindow(time(23), time(1))
     times = {due(tunnel(uid=f"uid-{n}", window=over)) for n in range(50)}
     opening = datetime(2026, 12, 1, 23, tzinfo=UTC)
     assert all(opening <= each < opening + 2 * HOUR for each in times)
@@ -126,7 +126,7 @@ def test_a_window_over_midnight_is_one() -> None:
 
 
 def test_an_hour_that_does_not_exist_on_a_day_is_skipped_to_the_next() -> None:
-    lost = types.RenewalWindow(time(2, 0), time(3, 0), "Europe/Zurich")
+    lost = piavpns.RenewalWindow(time(2, 0), time(3, 0), "Europe/Zurich")
     since = datetime(2027, 3, 27, 12, tzinfo=UTC) - REGISTERED
     found = due(tunnel(window=lost, interval=since))
     assert found.date() == datetime(2027, 3, 29, tzinfo=UTC).date()
@@ -150,7 +150,7 @@ def test_or_is_made_up_for_at_once_in_the_window_that_is_open() -> None:
 
 @pytest.mark.parametrize("name", ["Europe/Atlantis", "../../etc/passwd", "Europe"])
 def test_an_unknown_time_zone_is_refused_with_what_to_write(name: str) -> None:
-    vpn = tunnel(window=types.RenewalWindow(time(3), time(5), name))
+    vpn = tunnel(window=piavpns.RenewalWindow(time(3), time(5), name))
     found = decide.decide(seen(vpn=vpn)).verdicts[ACCEPTED]
     assert found == false(
         "UnknownTimeZone",

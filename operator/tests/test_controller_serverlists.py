@@ -22,7 +22,7 @@ from pia_front import Front
 from pia_server import Reply
 
 from piavpn import keptlists, kube
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.controller import serverlists
 
 HERE = ipaddress.IPv4Address(pia_server.HOST)
@@ -46,7 +46,7 @@ def front(wireguard: socket.socket) -> Front:
 
 
 @pytest.fixture
-def endpoints(front: Front, tmp_path: Path) -> Iterator[types.Endpoints]:
+def endpoints(front: Front, tmp_path: Path) -> Iterator[piavpns.Endpoints]:
     with pia_front.serving(front, tmp_path) as endpoints:
         yield endpoints
 
@@ -56,7 +56,7 @@ def fresh(api: kube_server.Api) -> serverlists.ServerLists:
     return serverlists.ServerLists(keptlists.KeptLists(api.cluster(), NAMESPACE))
 
 
-def test_a_list_is_kept_for_an_hour(api: kube_server.Api, endpoints: types.Endpoints) -> None:
+def test_a_list_is_kept_for_an_hour(api: kube_server.Api, endpoints: piavpns.Endpoints) -> None:
     lists = fresh(api)
     before = datetime.now(UTC)
     lists.refresh(endpoints, measure=False)
@@ -69,7 +69,10 @@ def test_a_list_is_kept_for_an_hour(api: kube_server.Api, endpoints: types.Endpo
 
 
 def test_a_list_that_is_not_signed_by_pia_is_a_failure_and_the_old_one_stays(
-    api: kube_server.Api, endpoints: types.Endpoints, front: Front, monkeypatch: pytest.MonkeyPatch
+    api: kube_server.Api,
+    endpoints: piavpns.Endpoints,
+    front: Front,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lists = fresh(api)
     lists.refresh(endpoints, measure=False)
@@ -84,7 +87,7 @@ def test_a_list_that_is_not_signed_by_pia_is_a_failure_and_the_old_one_stays(
 
 
 def test_for_auto_the_servers_that_answer_are_measured(
-    api: kube_server.Api, endpoints: types.Endpoints
+    api: kube_server.Api, endpoints: piavpns.Endpoints
 ) -> None:
     lists = fresh(api)
     lists.refresh(endpoints, measure=True)
@@ -92,7 +95,7 @@ def test_for_auto_the_servers_that_answer_are_measured(
 
 
 def test_a_vpn_that_names_its_region_does_not_take_another_s_measurements_away(
-    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+    api: kube_server.Api, endpoints: piavpns.Endpoints, front: Front
 ) -> None:
     lists = fresh(api)
     lists.refresh(endpoints, measure=True)
@@ -105,7 +108,7 @@ def test_a_vpn_that_names_its_region_does_not_take_another_s_measurements_away(
 
 
 def test_when_nothing_answers_it_is_measured_again_within_a_minute(
-    api: kube_server.Api, endpoints: types.Endpoints, wireguard: socket.socket
+    api: kube_server.Api, endpoints: piavpns.Endpoints, wireguard: socket.socket
 ) -> None:
     wireguard.close()
     lists = fresh(api)
@@ -122,7 +125,7 @@ def kept_list(api: kube_server.Api) -> kube.Object:
 
 
 def test_the_last_good_list_serves_on_after_a_restart_while_pia_s_is_not_there(
-    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+    api: kube_server.Api, endpoints: piavpns.Endpoints, front: Front
 ) -> None:
     lists = fresh(api)
     lists.refresh(endpoints, measure=False)
@@ -140,7 +143,7 @@ def test_the_last_good_list_serves_on_after_a_restart_while_pia_s_is_not_there(
 
 
 def test_measuring_a_kept_list_does_not_put_off_the_next_fetch(
-    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+    api: kube_server.Api, endpoints: piavpns.Endpoints, front: Front
 ) -> None:
     fresh(api).refresh(endpoints, measure=False)
     front.broken = Reply(503, "down for maintenance")
@@ -152,7 +155,7 @@ def test_measuring_a_kept_list_does_not_put_off_the_next_fetch(
 
 
 def test_a_kept_list_that_someone_changed_is_refused(
-    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+    api: kube_server.Api, endpoints: piavpns.Endpoints, front: Front
 ) -> None:
     fresh(api).refresh(endpoints, measure=False)
     forged = controller_world.signed(front.document).replace(b"zurich401", b"zurich666")
@@ -168,7 +171,7 @@ def test_a_kept_list_that_someone_changed_is_refused(
 @pytest.mark.parametrize(("length", "taken"), [(7, True), (8, False)])
 def test_a_kept_list_that_would_fill_the_memory_is_refused(
     api: kube_server.Api,
-    endpoints: types.Endpoints,
+    endpoints: piavpns.Endpoints,
     front: Front,
     length: int,
     *,
@@ -196,7 +199,7 @@ def test_a_kept_list_that_would_fill_the_memory_is_refused(
     ],
 )
 def test_a_kept_list_that_is_damaged_is_as_none(
-    api: kube_server.Api, endpoints: types.Endpoints, front: Front, damage: kube.Object
+    api: kube_server.Api, endpoints: piavpns.Endpoints, front: Front, damage: kube.Object
 ) -> None:
     fresh(api).refresh(endpoints, measure=False)
     api.put(kube.CONFIG_MAPS, kept_list(api)["metadata"]["name"], NAMESPACE, **damage)
@@ -207,7 +210,7 @@ def test_a_kept_list_that_is_damaged_is_as_none(
 
 
 def test_an_api_server_that_keeps_nothing_does_not_take_the_list_away(
-    api: kube_server.Api, endpoints: types.Endpoints
+    api: kube_server.Api, endpoints: piavpns.Endpoints
 ) -> None:
     api.fault = lambda _call: kube_server.RefusalError(500, "etcd")
     lists = fresh(api)
@@ -216,7 +219,7 @@ def test_an_api_server_that_keeps_nothing_does_not_take_the_list_away(
 
 
 def test_a_list_of_pia_s_size_fits_into_a_config_map(
-    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+    api: kube_server.Api, endpoints: piavpns.Endpoints, front: Front
 ) -> None:
     (region,) = front.document["regions"]
     servers = [{"ip": f"198.18.{n // 250}.{n % 250}", "cn": f"city{n}"} for n in range(5)]
@@ -227,7 +230,7 @@ def test_a_list_of_pia_s_size_fits_into_a_config_map(
 
 
 def test_fetches_that_fail_are_made_again_ever_more_seldom(
-    api: kube_server.Api, endpoints: types.Endpoints, front: Front
+    api: kube_server.Api, endpoints: piavpns.Endpoints, front: Front
 ) -> None:
     front.broken = Reply(503, "down for maintenance")
     lists, delays = fresh(api), []

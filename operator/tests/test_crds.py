@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 import ipaddress
-import types as python_types
+import types
 import typing
 from collections.abc import Callable
 from datetime import datetime, time, timedelta
@@ -12,7 +12,7 @@ from typing import Any
 import crd_schema
 import pytest
 
-from piavpn.api import codec, conditions, names, pods, types
+from piavpn.api import codec, conditions, names, piavpns, pods, vpnapps
 
 STANDARD_CONDITION = ["lastTransitionTime", "message", "reason", "status", "type"]
 """What metav1.Condition requires; in memory a condition may wait for its time."""
@@ -21,8 +21,8 @@ AS_IN_A_POD = {"type": "object", "as": "in a pod"}
 """The shape of what is handed on as it is: test_crds_pods.py judges its schema."""
 
 KINDS = {
-    "piavpns": (types.PiaVpnSpec, types.PiaVpnStatus),
-    "vpnservicecontainers": (types.VpnServiceContainerSpec, types.VpnServiceContainerStatus),
+    "piavpns": (piavpns.PiaVpnSpec, piavpns.PiaVpnStatus),
+    "vpnservicecontainers": (vpnapps.VpnServiceContainerSpec, vpnapps.VpnServiceContainerStatus),
 }
 
 
@@ -34,7 +34,7 @@ def paths(plural: str, is_wrong: Callable[[crd_schema.Schema], object]) -> list[
 def shape_of_type(hint: Any) -> dict[str, Any]:  # noqa: PLR0911 - one for each kind of type
     """Return what the schema of a type must be, but for descriptions, bounds and rules."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in {python_types.UnionType, typing.Union}:
+    if origin in {types.UnionType, typing.Union}:
         return shape_of_type(next(a for a in arguments if a is not type(None)))
     if hint == pods.AsInAPod:
         return dict(AS_IN_A_POD)

@@ -7,7 +7,7 @@ import crd_schema
 import pytest
 import yaml
 
-from piavpn.api import names, types
+from piavpn.api import names, piavpns, vpnapps
 
 EXAMPLES = sorted(
     path.parent for path in crd_schema.ROOT.glob("manifests/examples/*/kustomization.yaml")
@@ -24,14 +24,14 @@ def of_kind(example: Path, kind: str) -> list[dict[str, Any]]:
     return [body for body in objects(example) if body["kind"] == kind]
 
 
-def vpns(example: Path) -> list[types.PiaVpn]:
-    return [types.PiaVpn.from_body(body) for body in of_kind(example, "PiaVpn")]
+def vpns(example: Path) -> list[piavpns.PiaVpn]:
+    return [piavpns.PiaVpn.from_body(body) for body in of_kind(example, "PiaVpn")]
 
 
-def services(example: Path) -> list[types.VpnServiceContainer]:
+def services(example: Path) -> list[vpnapps.VpnServiceContainer]:
     created = {"creationTimestamp": "2026-01-01T00:00:00Z"}
     return [
-        types.VpnServiceContainer.from_body(body | {"metadata": body["metadata"] | created})
+        vpnapps.VpnServiceContainer.from_body(body | {"metadata": body["metadata"] | created})
         for body in of_kind(example, "VpnServiceContainer")
     ]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from piavpn.api.types import Protocol
+from piavpn.api.protocols import Protocol
 from piavpn.gateway.forwarded import Way
 from piavpn.gateway.leading import Leading
 from piavpn.net import nft

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from gateway_objects import SESSION
 
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.api.conditions import Condition, Status
 from piavpn.api.gateway_config import PortForwarding
-from piavpn.api.types import ForwardedProtocol, Protocol
+from piavpn.api.protocols import ForwardedProtocol, Protocol
 from piavpn.gateway import forwarded, portreport
 from piavpn.gateway.events import Event
 from piavpn.gateway.forwarded import Way
@@ -351,7 +351,7 @@ def test_what_was_found_from_outside_is_a_condition_of_its_own(
 
 def test_the_report_of_a_bound_port() -> None:
     assert portreport.of(BOUND, Rest(), WANTED) == portreport.PortReport(
-        types.ForwardedPort(45678, NOW + 62 * DAY, NOW),
+        piavpns.ForwardedPort(45678, NOW + 62 * DAY, NOW),
         Condition(
             "PortForwarded",
             Status.TRUE,

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.api.gateway_config import Server
 from piavpn.net.routing import Route, Rule
 from piavpn.node import decide, lock, plans
@@ -26,13 +26,13 @@ from piavpn.node.plans import NodePlan, Snapshot
 
 NODES = (IPv4Address("192.0.2.7"),)
 CLUSTER = (IPv4Network("10.96.0.0/12"), IPv4Network("10.244.0.0/16"))
-HOME = types.PiaVpn(
+HOME = piavpns.PiaVpn(
     name="home",
     uid="vpn-uid",
     generation=1,
-    spec=types.PiaVpnSpec(credentials_secret_ref=types.CredentialsSecretRef("pia")),
-    status=types.PiaVpnStatus(
-        network=types.NetworkStatus(
+    spec=piavpns.PiaVpnSpec(credentials_secret_ref=piavpns.CredentialsSecretRef("pia")),
+    status=piavpns.PiaVpnStatus(
+        network=piavpns.NetworkStatus(
             subnet=IPv4Network("10.100.0.0/24"),
             bridge="br-home",
             host_address=IPv4Address("10.100.0.1"),
@@ -342,7 +342,7 @@ def test_isolation_is_on_the_nodes_side_and_its_change_no_damage() -> None:
 
 
 def test_services_are_isolated_as_their_vpn_says_and_gateways_never() -> None:
-    spec = dataclasses.replace(HOME.spec, network=types.NetworkSpec(service_isolation=False))
+    spec = dataclasses.replace(HOME.spec, network=piavpns.NetworkSpec(service_isolation=False))
     talking = dataclasses.replace(SNAPSHOT, vpns={"home": dataclasses.replace(HOME, spec=spec)})
     for snapshot, isolated in ((SNAPSHOT, True), (talking, False)):
         planned = plans.node_plan(snapshot, 1380).pods

@@ -10,7 +10,7 @@ import ipaddress
 import json
 from datetime import datetime
 
-from piavpn.api import codec, types
+from piavpn.api import codec, piavpns, protocols
 
 KEY = "config.json"
 """The document's key in the ConfigMap."""
@@ -49,7 +49,7 @@ class PortForwarding:
 
     address: ipaddress.IPv4Address
     """The receiver's, on the bridge."""
-    protocol: types.ForwardedProtocol = types.ForwardedProtocol.BOTH
+    protocol: protocols.ForwardedProtocol = protocols.ForwardedProtocol.BOTH
     port: int | None = None
     """The receiver's port; None for the one that PIA assigns."""
     receiver: str = ""
@@ -61,7 +61,7 @@ class GatewayConfig:
     """All that a gateway is told, but for the token."""
 
     vpn: str
-    network: types.NetworkStatus
+    network: piavpns.NetworkStatus
     cluster_domain: str
     servers: tuple[Server, ...]
     locations: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class GatewayConfig:
     """How long connections may stay on a renewed session's old server before they are cut."""
     return_seconds: int = DEFAULT_RETURN_SECONDS
     """How long the gateway stays in a fallback location before it tries a preferred one again."""
-    status_url: str = codec.field("statusURL", default=types.STATUS_URL)
+    status_url: str = codec.field("statusURL", default=piavpns.STATUS_URL)
     """Whom to ask, through the tunnel, under which address the Internet sees it."""
     public_ca_bundle: str | None = codec.field("publicCABundle", default=None)
     """What vouches for `status_url`, in PEM; absent: the public authorities."""

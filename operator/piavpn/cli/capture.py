@@ -17,7 +17,7 @@ from concurrent import futures
 from datetime import UTC, datetime
 
 from piavpn import kube
-from piavpn.api import names, types
+from piavpn.api import names, piavpns
 from piavpn.cli import cluster, commands, errors, execute, pcap, redaction
 from piavpn.cli.execute import Container, Kubectl
 from piavpn.cli.output import Output
@@ -96,7 +96,7 @@ def run(api: Cluster, options: argparse.Namespace, out: Output) -> int:
     return errors.NOT_GOOD if troubles else errors.GOOD
 
 
-def _parts(api: Cluster, vpn: types.PiaVpn, system: str) -> tuple[Container, Container]:
+def _parts(api: Cluster, vpn: piavpns.PiaVpn, system: str) -> tuple[Container, Container]:
     """Return the gateway, and the node agent beside it."""
     name = f"{names.gateway_name(vpn.name)}-0"
     gateway = api.get(kube.PODS, name, system)
@@ -113,7 +113,7 @@ def _parts(api: Cluster, vpn: types.PiaVpn, system: str) -> tuple[Container, Con
 
 def _capture(  # noqa: PLR0913, PLR0917 - all that a capture is of
     kubectl: Kubectl,
-    vpn: types.PiaVpn,
+    vpn: piavpns.PiaVpn,
     gateway: Container,
     agent: Container,
     seconds: int,
@@ -147,7 +147,7 @@ def _capture(  # noqa: PLR0913, PLR0917 - all that a capture is of
     return captured, troubles
 
 
-def _servers(vpn: types.PiaVpn) -> list[str]:
+def _servers(vpn: piavpns.PiaVpn) -> list[str]:
     session = vpn.status.session
     known = [session.server_address] if session is not None else vpn.status.candidate_servers
     return [str(address) for address in known[:_MOST_SERVERS]]
@@ -177,7 +177,7 @@ def _done(reading: Iterable[futures.Future[tuple[bytes, bytes]]], seconds: float
 def _texts(  # noqa: PLR0913, PLR0917 - all that is asked
     api: Cluster,
     kubectl: Kubectl,
-    vpn: types.PiaVpn,
+    vpn: piavpns.PiaVpn,
     system: str,
     gateway: Container,
     agent: Container,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from kubernetes import client, config
 
 from piavpn import kube
-from piavpn.api import types
+from piavpn.api import piavpns, vpnapps
 from piavpn.cli.errors import CommandError
 
 _MOST_NAMED = 10
@@ -40,7 +40,7 @@ def namespace(kubeconfig: str | None = None, context: str | None = None) -> str:
     return str(chosen["context"].get("namespace") or "default")
 
 
-def vpn(cluster: kube.Cluster, name: str) -> types.PiaVpn:
+def vpn(cluster: kube.Cluster, name: str) -> piavpns.PiaVpn:
     """Return a PiaVpn.
 
     Raises:
@@ -54,7 +54,7 @@ def vpn(cluster: kube.Cluster, name: str) -> types.PiaVpn:
     return read_vpn(found)
 
 
-def chosen_vpn(cluster: kube.Cluster, name: str | None) -> types.PiaVpn:
+def chosen_vpn(cluster: kube.Cluster, name: str | None) -> piavpns.PiaVpn:
     """Return the PiaVpn of that name or, where none is given, the only one.
 
     Raises:
@@ -71,19 +71,19 @@ def chosen_vpn(cluster: kube.Cluster, name: str | None) -> types.PiaVpn:
     return there[0]
 
 
-def vpns(cluster: kube.Cluster) -> list[types.PiaVpn]:
+def vpns(cluster: kube.Cluster) -> list[piavpns.PiaVpn]:
     """Return all PiaVpns, by name."""
     return sorted(map(read_vpn, cluster.list(kube.PIA_VPNS)), key=lambda item: item.name)
 
 
-def read_vpn(found: kube.Object) -> types.PiaVpn:
+def read_vpn(found: kube.Object) -> piavpns.PiaVpn:
     """Read a PiaVpn of any version.
 
     Raises:
         CommandError: it has a field that this version does not know.
     """
     try:
-        return types.PiaVpn.from_body(found)
+        return piavpns.PiaVpn.from_body(found)
     except ValueError as error:
         name = found["metadata"]["name"]
         raise CommandError(
@@ -91,7 +91,7 @@ def read_vpn(found: kube.Object) -> types.PiaVpn:
         ) from error
 
 
-def service(cluster: kube.Cluster, name: str, in_namespace: str) -> types.VpnServiceContainer:
+def service(cluster: kube.Cluster, name: str, in_namespace: str) -> vpnapps.VpnServiceContainer:
     """Return a VpnServiceContainer; `name` may be NAMESPACE/NAME.
 
     Raises:
@@ -110,20 +110,20 @@ def service(cluster: kube.Cluster, name: str, in_namespace: str) -> types.VpnSer
     return read_service(found)
 
 
-def services(cluster: kube.Cluster, in_namespace: str | None) -> list[types.VpnServiceContainer]:
+def services(cluster: kube.Cluster, in_namespace: str | None) -> list[vpnapps.VpnServiceContainer]:
     """Return all VpnServiceContainers of a namespace or, where that is None, of the cluster."""
     found = map(read_service, cluster.list(kube.VPN_SERVICE_CONTAINERS, in_namespace))
     return sorted(found, key=lambda item: (item.namespace, item.name))
 
 
-def read_service(found: kube.Object) -> types.VpnServiceContainer:
+def read_service(found: kube.Object) -> vpnapps.VpnServiceContainer:
     """Read a VpnServiceContainer.
 
     Raises:
         CommandError: it has a field that this version does not know.
     """
     try:
-        return types.VpnServiceContainer.from_body(found)
+        return vpnapps.VpnServiceContainer.from_body(found)
     except ValueError as error:
         raise CommandError(
             f"VpnServiceContainer {_full_name(found)}: {error}: install the kubectl-piavpn of the "
@@ -131,7 +131,7 @@ def read_service(found: kube.Object) -> types.VpnServiceContainer:
         ) from error
 
 
-def full_name(service: types.VpnServiceContainer) -> str:
+def full_name(service: vpnapps.VpnServiceContainer) -> str:
     """Return NAMESPACE/NAME."""
     return f"{service.namespace}/{service.name}"
 

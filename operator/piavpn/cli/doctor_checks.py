@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 
-from piavpn.api import codec, types
+from piavpn.api import codec, piavpns, vpnapps
 from piavpn.cli import doctor_nodes, doctor_rights
 from piavpn.cli.doctor_model import Object, Seen
 from piavpn.cli.findings import Finding, fail, ok, warn
@@ -15,8 +15,8 @@ OLDEST = (1, 31)
 """Kubernetes that the manifests ask for."""
 _ENFORCE = "pod-security.kubernetes.io/enforce"
 _SPECS = {
-    "piavpns": types.PiaVpnSpec,
-    "vpnservicecontainers": types.VpnServiceContainerSpec,
+    "piavpns": piavpns.PiaVpnSpec,
+    "vpnservicecontainers": vpnapps.VpnServiceContainerSpec,
 }
 _INSTALL = "kubectl apply -k manifests/base"
 

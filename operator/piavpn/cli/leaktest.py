@@ -12,7 +12,7 @@ import enum
 import re
 from collections.abc import Mapping, Sequence
 
-from piavpn.api import codec, names, types
+from piavpn.api import codec, names, vpnapps
 from piavpn.api.conditions import Condition, PodCondition, ServiceCondition, Status, find
 from piavpn.cli import cluster, commands, errors, pods, watching
 from piavpn.cli.output import Output
@@ -78,7 +78,7 @@ def run(api: Cluster, options: argparse.Namespace, out: Output) -> int:
     return errors.GOOD if all(row.is_good for row in done) else errors.NOT_GOOD
 
 
-def _chosen(api: Cluster, options: argparse.Namespace) -> list[types.VpnServiceContainer]:
+def _chosen(api: Cluster, options: argparse.Namespace) -> list[vpnapps.VpnServiceContainer]:
     if options.service is not None:
         where = options.namespace or cluster.namespace(options.kubeconfig, options.context)
         return [cluster.service(api, options.service, where)]
@@ -88,7 +88,7 @@ def _chosen(api: Cluster, options: argparse.Namespace) -> list[types.VpnServiceC
     return chosen
 
 
-def _not_testable(service: types.VpnServiceContainer, pod: pods.Pod | None) -> Row | None:
+def _not_testable(service: vpnapps.VpnServiceContainer, pod: pods.Pod | None) -> Row | None:
     app = cluster.full_name(service)
     if pod is None:
         why = _SUSPENDED if service.spec.suspend else "it has no pod: see its Ready"
@@ -128,7 +128,7 @@ def _answers(told: Condition, asked: str) -> bool:
 
 def _row(
     app: str,
-    service: types.VpnServiceContainer,
+    service: vpnapps.VpnServiceContainer,
     pod: pods.Pod | None,
     told: Condition | None,
 ) -> Row:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from piavpn.api import names, types
+from piavpn.api import names, piavpns, vpnapps
 from piavpn.api.conditions import Condition, PiaVpnCondition, ServiceCondition, Status, find
 from piavpn.cli import cluster, pods
 from piavpn.kube import EVENTS, PIA_VPNS, VPN_SERVICE_CONTAINERS, Cluster, KubeError, Object
@@ -23,7 +23,7 @@ _SUSPENDED = "Suspended"
 class Vpn:
     """A tunnel and its gateway."""
 
-    vpn: types.PiaVpn
+    vpn: piavpns.PiaVpn
     gateway: pods.Pod | None
     handshake: datetime | None
     """With the server, as the gateway says; None where it has none, or may not be asked."""
@@ -33,7 +33,7 @@ class Vpn:
 class App:
     """An app and its pod."""
 
-    service: types.VpnServiceContainer
+    service: vpnapps.VpnServiceContainer
     pod: pods.Pod | None
 
 
@@ -110,7 +110,7 @@ def word(conditions: Iterable[Condition], kind: PiaVpnCondition | ServiceConditi
     return words[found.status] if found is not None else ""
 
 
-def _vpn(api: Cluster, vpn: types.PiaVpn, namespace: str) -> Vpn:
+def _vpn(api: Cluster, vpn: piavpns.PiaVpn, namespace: str) -> Vpn:
     gateway = pods.of_gateway(api, vpn.name, namespace)
     asked = gateway is not None and vpn.status.session is not None
     return Vpn(vpn, gateway, _handshake(api, gateway) if asked and gateway else None)

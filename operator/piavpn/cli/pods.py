@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
-from piavpn.api import codec, names, types
+from piavpn.api import codec, names, vpnapps
 from piavpn.api.conditions import Condition
 from piavpn.kube import PODS, Cluster, Object
 
@@ -32,7 +32,7 @@ class Pod:
     conditions: tuple[Condition, ...]
 
 
-def of_service(api: Cluster, service: types.VpnServiceContainer) -> Pod | None:
+def of_service(api: Cluster, service: vpnapps.VpnServiceContainer) -> Pod | None:
     """Return the pod of an app; None where it has none."""
     labels = f"{names.LABEL_SERVICE}={service.name}"
     found = map(read, api.list(PODS, service.namespace, labels=labels))

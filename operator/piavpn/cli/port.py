@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from datetime import datetime
 
-from piavpn.api import codec, names, types
+from piavpn.api import codec, names, piavpns, vpnapps
 from piavpn.api.conditions import Condition, PiaVpnCondition, ServiceCondition, Status, find
 from piavpn.cli import cluster, commands, errors, times, watching
 from piavpn.cli.output import Output
@@ -43,7 +43,7 @@ def run(api: Cluster, options: argparse.Namespace, out: Output) -> int:
     return errors.GOOD if _is_good(vpn, receiver, checked=options.check) else errors.NOT_GOOD
 
 
-def _checked(api: Cluster, vpn: types.PiaVpn, out: Output) -> types.PiaVpn:
+def _checked(api: Cluster, vpn: piavpns.PiaVpn, out: Output) -> piavpns.PiaVpn:
     if vpn.spec.endpoints.port_check_url is None:
         raise errors.CommandError(
             f"PiaVpn {vpn.name} names nobody outside who could be asked: set "
@@ -73,8 +73,8 @@ def _uid(event: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _receiver(
-    vpn: types.PiaVpn, services: list[types.VpnServiceContainer]
-) -> types.VpnServiceContainer | None:
+    vpn: piavpns.PiaVpn, services: list[vpnapps.VpnServiceContainer]
+) -> vpnapps.VpnServiceContainer | None:
     """Return the app that has the port: of several that want it, the one that was accepted."""
     wanting = [
         each
@@ -84,12 +84,12 @@ def _receiver(
     return min(wanting, key=lambda each: not _holds(_accepted(each)), default=None)
 
 
-def _accepted(service: types.VpnServiceContainer) -> Condition | None:
+def _accepted(service: vpnapps.VpnServiceContainer) -> Condition | None:
     return find(service.status.conditions, ServiceCondition.ACCEPTED)
 
 
 def _is_good(
-    vpn: types.PiaVpn, receiver: types.VpnServiceContainer | None, *, checked: bool
+    vpn: piavpns.PiaVpn, receiver: vpnapps.VpnServiceContainer | None, *, checked: bool
 ) -> bool:
     forwarded = find(vpn.status.conditions, PiaVpnCondition.PORT_FORWARDED)
     is_open = find(vpn.status.conditions, PiaVpnCondition.PORT_OPEN)
@@ -102,7 +102,7 @@ def _is_good(
     )
 
 
-def _told(receiver: types.VpnServiceContainer | None) -> Condition | None:
+def _told(receiver: vpnapps.VpnServiceContainer | None) -> Condition | None:
     conditions = receiver.status.conditions if receiver is not None else ()
     return find(conditions, ServiceCondition.PORT_PROPAGATED)
 
@@ -112,7 +112,7 @@ def _holds(condition: Condition | None) -> bool:
 
 
 def _lines(
-    vpn: types.PiaVpn, receiver: types.VpnServiceContainer | None, now: datetime
+    vpn: piavpns.PiaVpn, receiver: vpnapps.VpnServiceContainer | None, now: datetime
 ) -> dict[str, str]:
     port, conditions = vpn.status.forwarded_port, vpn.status.conditions
     if receiver is None:
@@ -146,7 +146,9 @@ def _time(moment: datetime, now: datetime) -> str:
     return f"{codec.format_time(moment)} ({times.ago(moment, now)})"
 
 
-def _as_json(vpn: types.PiaVpn, receiver: types.VpnServiceContainer | None) -> dict[str, object]:
+def _as_json(
+    vpn: piavpns.PiaVpn, receiver: vpnapps.VpnServiceContainer | None
+) -> dict[str, object]:
     conditions = {
         "forwarded": find(vpn.status.conditions, PiaVpnCondition.PORT_FORWARDED),
         "told": _told(receiver),

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 
 from piavpn import keptlists
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.api.conditions import PiaVpnCondition, find
 from piavpn.cli import cluster, commands, errors
 from piavpn.cli.output import Output
@@ -47,14 +47,14 @@ def run(api: Cluster, options: argparse.Namespace, out: Output) -> int:
     return errors.GOOD
 
 
-def rows(vpn: types.PiaVpn, servers: serverlist.ServerList) -> list[Row]:
+def rows(vpn: piavpns.PiaVpn, servers: serverlist.ServerList) -> list[Row]:
     """Return all regions: the measured ones first, by latency; the others by their id."""
     measured = {each.region: each.latency_milliseconds for each in vpn.status.servers}
     made = [Row(each, measured.get(each.id), _use(vpn, each)) for each in servers.regions]
     return sorted(made, key=lambda row: (row.latency is None, row.latency or 0, row.region.id))
 
 
-def _servers(api: Cluster, vpn: types.PiaVpn, namespace: str) -> serverlist.ServerList:
+def _servers(api: Cluster, vpn: piavpns.PiaVpn, namespace: str) -> serverlist.ServerList:
     endpoints = vpn.spec.endpoints
     found = api.get(CONFIG_MAPS, keptlists.name(endpoints), namespace)
     kept = keptlists.read(found, endpoints.server_list_public_key) if found else None
@@ -68,7 +68,7 @@ def _servers(api: Cluster, vpn: types.PiaVpn, namespace: str) -> serverlist.Serv
     return kept.servers
 
 
-def _use(vpn: types.PiaVpn, region: serverlist.Region) -> str:
+def _use(vpn: piavpns.PiaVpn, region: serverlist.Region) -> str:
     session, spec = vpn.status.session, vpn.spec
     uses = ["now"] if session and session.region == region.id else []
     if region.id == spec.server_location:

@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from piavpn.api import codec, names, types
+from piavpn.api import codec, names, piavpns
 from piavpn.api.conditions import PiaVpnCondition, find
 from piavpn.cli import cluster, commands, errors, watching
 from piavpn.cli.output import Output
@@ -60,14 +60,14 @@ def run(api: Cluster, options: argparse.Namespace, out: Output) -> int:
     return _show(vpn, _with_exit_address(api, vpn, out) or waited, out)
 
 
-def _ask(api: Cluster, name: str, session: types.Session, now: datetime) -> None:
+def _ask(api: Cluster, name: str, session: piavpns.Session, now: datetime) -> None:
     # A clock that is slow must not ask for a session older than the one that there is.
     when = max(now, session.registered_time + timedelta(seconds=1))
     asked = {names.ANNOTATION_RENEW_REQUESTED_AT: codec.format_time(when)}
     api.patch(PIA_VPNS, name, None, {"metadata": {"annotations": asked}})
 
 
-def _renewed(api: Cluster, name: str, old: types.Session, out: Output) -> types.PiaVpn | None:
+def _renewed(api: Cluster, name: str, old: piavpns.Session, out: Output) -> piavpns.PiaVpn | None:
     vpn = cluster.vpn(api, name)
     new = vpn.status.session
     if new is not None and new.public_key != old.public_key:
@@ -76,7 +76,7 @@ def _renewed(api: Cluster, name: str, old: types.Session, out: Output) -> types.
     return None
 
 
-def _with_exit_address(api: Cluster, before: types.PiaVpn, out: Output) -> types.PiaVpn | None:
+def _with_exit_address(api: Cluster, before: piavpns.PiaVpn, out: Output) -> piavpns.PiaVpn | None:
     """Wait until another exit address is known; None where it stays the same."""
     out.progress("asking which address the Internet sees")
     return watching.until(
@@ -87,15 +87,15 @@ def _with_exit_address(api: Cluster, before: types.PiaVpn, out: Output) -> types
     )
 
 
-def _seen_otherwise(api: Cluster, before: types.PiaVpn) -> Callable[[], types.PiaVpn | None]:
-    def look() -> types.PiaVpn | None:
+def _seen_otherwise(api: Cluster, before: piavpns.PiaVpn) -> Callable[[], piavpns.PiaVpn | None]:
+    def look() -> piavpns.PiaVpn | None:
         vpn = cluster.vpn(api, before.name)
         return vpn if vpn.status.exit_address != before.status.exit_address else None
 
     return look
 
 
-def _asked(vpn: types.PiaVpn, old: types.Session, out: Output) -> int:
+def _asked(vpn: piavpns.PiaVpn, old: piavpns.Session, out: Output) -> int:
     if out.as_json:
         out.json({"vpn": vpn.name, "before": _session(old, vpn.status.exit_address)})
     else:
@@ -106,7 +106,7 @@ def _asked(vpn: types.PiaVpn, old: types.Session, out: Output) -> int:
     return errors.GOOD
 
 
-def _show(before: types.PiaVpn, now: types.PiaVpn, out: Output) -> int:
+def _show(before: piavpns.PiaVpn, now: piavpns.PiaVpn, out: Output) -> int:
     old, new = before.status, now.status
     if old.session is None or new.session is None:
         raise errors.CommandError(f"PiaVpn {now.name} has lost its session: {_why_down(now)}")
@@ -121,17 +121,17 @@ def _show(before: types.PiaVpn, now: types.PiaVpn, out: Output) -> int:
 
 
 def _session(
-    session: types.Session, exit_address: ipaddress.IPv4Address | None
+    session: piavpns.Session, exit_address: ipaddress.IPv4Address | None
 ) -> dict[str, str | None]:
     seen = str(exit_address) if exit_address is not None else None
     return {"region": session.region, "server": session.server, "exitAddress": seen}
 
 
-def _why_down(vpn: types.PiaVpn) -> str:
+def _why_down(vpn: piavpns.PiaVpn) -> str:
     known = find(vpn.status.conditions, PiaVpnCondition.READY)
     return f"{known.reason}: {known.message}" if known else "the operator has said nothing yet"
 
 
-def _why_not(vpn: types.PiaVpn) -> str:
+def _why_not(vpn: piavpns.PiaVpn) -> str:
     known = find(vpn.status.conditions, PiaVpnCondition.REGISTERED)
     return f"{known.reason}: {known.message}" if known else "the gateway has said nothing yet"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from piavpn.api import cidrs, types
+from piavpn.api import cidrs, piavpns
 from piavpn.api.conditions import Status
 from piavpn.controller import model, network, renewal
 from piavpn.controller.reasons import Reason
@@ -58,7 +58,7 @@ def _cluster(seen: model.Observed) -> model.Verdict | None:
     return None
 
 
-def _unusable(spec: types.PiaVpnSpec, subnet: ipaddress.IPv4Network) -> model.Verdict | None:
+def _unusable(spec: piavpns.PiaVpnSpec, subnet: ipaddress.IPv4Network) -> model.Verdict | None:
     return network.bypass_problem(spec.bypass_cidrs, subnet) or renewal.problem(spec.renewal)
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from piavpn.api import codec, names, types
+from piavpn.api import codec, names, piavpns
 from piavpn.controller import model
 from piavpn.controller.reasons import Reason
 from piavpn.pia import errors
@@ -24,7 +24,7 @@ _COUNT = re.compile(r"[0-9]{1,6}")
 
 
 def read_credentials(
-    ref: types.CredentialsSecretRef, namespace: str, secret: model.Object | None
+    ref: piavpns.CredentialsSecretRef, namespace: str, secret: model.Object | None
 ) -> model.Credentials | model.CredentialsProblem:
     """Return the user name and password, or what is wrong with their Secret."""
     if secret is None:
@@ -55,7 +55,7 @@ def read_credentials(
 
 
 def read_dedicated_token(
-    ref: types.DedicatedIpSecretRef, namespace: str, secret: model.Object | None
+    ref: piavpns.DedicatedIpSecretRef, namespace: str, secret: model.Object | None
 ) -> str | model.CredentialsProblem:
     """Return the token of a dedicated IP, or what is wrong with its Secret."""
     token = _decoded(secret).get(ref.key, "").strip() if secret is not None else ""

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 
 from piavpn import kube, logs
-from piavpn.api import names, types
+from piavpn.api import names, piavpns, vpnapps
 from piavpn.controller import (
     apply_labelled,
     build_gateway,
@@ -87,7 +87,7 @@ class Applier:
         if refused is not None:
             raise refused
 
-    def _gateway(self, seen: model.Observed, vpn: types.PiaVpn, decision: model.Decision) -> None:
+    def _gateway(self, seen: model.Observed, vpn: piavpns.PiaVpn, decision: model.Decision) -> None:
         assert decision.gateway is not None  # noqa: S101 - the caller looked
         config = build_gateway.config_map(vpn, decision.gateway, seen.settings.namespace)
         self._make(seen, kube.CONFIG_MAPS, config)
@@ -101,7 +101,7 @@ class Applier:
             inputs = build_gateway.session_inputs(decision.gateway, seen.account)
             self._refresh_mounts(seen.gateway_pod, inputs)
 
-    def _proxy(self, seen: model.Observed, vpn: types.PiaVpn) -> None:
+    def _proxy(self, seen: model.Observed, vpn: piavpns.PiaVpn) -> None:
         proxy, namespace = vpn.spec.http_proxy, seen.settings.namespace
         if proxy is not None:
             metadata = build_gateway.metadata(vpn, namespace)
@@ -118,7 +118,7 @@ class Applier:
         self,
         seen: model.Observed,
         decision: model.ServiceDecision,
-        net: types.NetworkStatus,
+        net: piavpns.NetworkStatus,
     ) -> None:
         service = decision.service
         try:
@@ -135,7 +135,7 @@ class Applier:
         self._make(seen, kube.NETWORK_POLICIES, policy)
 
     def _app(
-        self, seen: model.Observed, decision: model.ServiceDecision, net: types.NetworkStatus
+        self, seen: model.Observed, decision: model.ServiceDecision, net: piavpns.NetworkStatus
     ) -> None:
         service, address = decision.service, decision.address
         assert address is not None  # noqa: S101 - an accepted service has one
@@ -168,7 +168,7 @@ class Applier:
         self._applied[key] = digest, _version(made)
         return made
 
-    def _end(self, seen: model.Observed, service: types.VpnServiceContainer) -> None:
+    def _end(self, seen: model.Observed, service: vpnapps.VpnServiceContainer) -> None:
         """Take the tunnel from an app that may not use it any more: its pod ends."""
         if network.key(service) in seen.services_with_pods:
             subject = logs.about("VpnServiceContainer", service.name, service.namespace)

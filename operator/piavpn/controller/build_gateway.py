@@ -7,7 +7,7 @@ import hashlib
 import json
 
 from piavpn import logs
-from piavpn.api import codec, gateway_config, names, types
+from piavpn.api import codec, gateway_config, names, piavpns
 from piavpn.controller import build_proxy, model, settings
 
 CONFIG_DIRECTORY = "/etc/piavpn/gateway"
@@ -24,7 +24,7 @@ _CAPABILITIES = ["NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SETGID", "SETPCAP"
 
 
 def config_map(
-    vpn: types.PiaVpn, config: gateway_config.GatewayConfig, namespace: str
+    vpn: piavpns.PiaVpn, config: gateway_config.GatewayConfig, namespace: str
 ) -> model.Object:
     """Return the ConfigMap that the gateway mounts and the node agent reads."""
     return {
@@ -35,7 +35,7 @@ def config_map(
     }
 
 
-def _proxy_files(vpn: types.PiaVpn, network: types.NetworkStatus) -> dict[str, str]:
+def _proxy_files(vpn: piavpns.PiaVpn, network: piavpns.NetworkStatus) -> dict[str, str]:
     proxy = vpn.spec.http_proxy
     return build_proxy.files(proxy, network) if proxy is not None else {}
 
@@ -50,7 +50,7 @@ def ports_secret(namespace: str) -> model.Object:
     }
 
 
-def stateful_set(vpn: types.PiaVpn, operator: settings.Settings) -> model.Object:
+def stateful_set(vpn: piavpns.PiaVpn, operator: settings.Settings) -> model.Object:
     """Return the gateway's StatefulSet: at most one pod, replaced by the operator alone."""
     spec = _pod_spec(vpn, operator)
     # Another log format is no reason to interrupt a tunnel: it acts at the pod's next start.
@@ -88,7 +88,7 @@ def session_inputs(config: gateway_config.GatewayConfig, account: model.Account 
     return hashlib.sha256(f"{config.to_json()}\n{issued}".encode()).hexdigest()[:16]
 
 
-def _pod_spec(vpn: types.PiaVpn, operator: settings.Settings) -> model.Object:
+def _pod_spec(vpn: piavpns.PiaVpn, operator: settings.Settings) -> model.Object:
     return {
         "serviceAccountName": "piavpn-gateway",
         **(codec.encode(vpn.spec.gateway, defaults=False) or {}),
@@ -146,12 +146,12 @@ def _pod_spec(vpn: types.PiaVpn, operator: settings.Settings) -> model.Object:
     }
 
 
-def _proxy(vpn: types.PiaVpn, image: str) -> list[model.Object]:
+def _proxy(vpn: piavpns.PiaVpn, image: str) -> list[model.Object]:
     proxy = vpn.spec.http_proxy
     return [build_proxy.container(proxy, image, "config")] if proxy is not None else []
 
 
-def _where_the_apps_are(vpn: types.PiaVpn) -> model.Object:
+def _where_the_apps_are(vpn: piavpns.PiaVpn) -> model.Object:
     """Return the wish to come back to the node of the apps, which would have to move else."""
     apps = {
         "labelSelector": {"matchLabels": {names.LABEL_VPN: vpn.name}},
@@ -162,7 +162,7 @@ def _where_the_apps_are(vpn: types.PiaVpn) -> model.Object:
     return {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
 
 
-def _tokens(vpn: types.PiaVpn) -> model.Object:
+def _tokens(vpn: piavpns.PiaVpn) -> model.Object:
     """Return the volume's source: the account's token only, and none yet is fine.
 
     A dedicated IP's token stands beside it.
@@ -177,7 +177,7 @@ def _tokens(vpn: types.PiaVpn) -> model.Object:
     return {"projected": {"sources": sources}}
 
 
-def _own_port_alone(vpn: types.PiaVpn) -> model.Object:
+def _own_port_alone(vpn: piavpns.PiaVpn) -> model.Object:
     return {
         "secretName": names.PORTS_SECRET,
         "optional": True,
@@ -194,7 +194,7 @@ def _probe(path: str, *, period: int, failures: int) -> model.Object:
     }
 
 
-def _labels(vpn: types.PiaVpn) -> dict[str, str]:
+def _labels(vpn: piavpns.PiaVpn) -> dict[str, str]:
     return {
         "app.kubernetes.io/name": "piavpn-gateway",
         "app.kubernetes.io/instance": vpn.name,
@@ -203,7 +203,7 @@ def _labels(vpn: types.PiaVpn) -> dict[str, str]:
     }
 
 
-def metadata(vpn: types.PiaVpn, namespace: str) -> model.Object:
+def metadata(vpn: piavpns.PiaVpn, namespace: str) -> model.Object:
     """Return the metadata of an object that is the gateway's."""
     return {
         "name": names.gateway_name(vpn.name),

@@ -11,7 +11,7 @@ import functools
 import ipaddress
 from importlib import resources
 
-from piavpn.api import codec, names, types
+from piavpn.api import codec, names, vpnapps
 from piavpn.controller import model
 
 APP = "app"
@@ -25,18 +25,18 @@ _PORT_FILE, _EXIT_FILE = "forwarded-port", "exit-address"
 _SCRIPT = ["sh", f"{_HOOK_DIRECTORY}/script"]
 
 
-def is_told(service: types.VpnServiceContainer) -> bool:
+def is_told(service: vpnapps.VpnServiceContainer) -> bool:
     """Tell whether the app's pod has the files."""
     return service.spec.receive_forwarded_port is not None or has_hook(service)
 
 
-def has_hook(service: types.VpnServiceContainer) -> bool:
+def has_hook(service: vpnapps.VpnServiceContainer) -> bool:
     """Tell whether a hook runs beside the app."""
     spec = service.spec
     return spec.on_port_forwarded is not None or spec.on_exit_address_changed is not None
 
 
-def scripts(service: types.VpnServiceContainer) -> dict[str, str]:
+def scripts(service: vpnapps.VpnServiceContainer) -> dict[str, str]:
     """Return the pod's annotations that are the hooks' scripts."""
     port, exit_ = service.spec.on_port_forwarded, service.spec.on_exit_address_changed
     found = {}
@@ -47,12 +47,12 @@ def scripts(service: types.VpnServiceContainer) -> dict[str, str]:
     return found
 
 
-def app_mounts(service: types.VpnServiceContainer) -> list[model.Object]:
+def app_mounts(service: vpnapps.VpnServiceContainer) -> list[model.Object]:
     """Return what the app's container mounts to hear of its port."""
     return [_told_mount()] if is_told(service) else []
 
 
-def volumes(service: types.VpnServiceContainer) -> list[model.Object]:
+def volumes(service: vpnapps.VpnServiceContainer) -> list[model.Object]:
     """Return the volumes of the news, the hooks' scripts and a client's password."""
     if not is_told(service):
         return []
@@ -72,7 +72,7 @@ def volumes(service: types.VpnServiceContainer) -> list[model.Object]:
 
 
 def containers(
-    service: types.VpnServiceContainer, address: ipaddress.IPv4Address, image: str
+    service: vpnapps.VpnServiceContainer, address: ipaddress.IPv4Address, image: str
 ) -> list[model.Object]:
     """Return the hooks' containers.
 
@@ -102,7 +102,7 @@ def loop() -> str:
     return resources.files(__package__).joinpath("hook.sh").read_text("utf-8")
 
 
-def _client_command(client: types.Client, hook: types.OnPortForwarded) -> list[str]:
+def _client_command(client: vpnapps.Client, hook: vpnapps.OnPortForwarded) -> list[str]:
     return ["piavpn", "hook", client.value, str(hook.client_port or client.default_port)]
 
 
@@ -127,8 +127,8 @@ def _container(name: str, arguments: list[str]) -> model.Object:
 
 def _with_own(
     container: model.Object,
-    hook: types.OnPortForwarded | types.OnExitAddressChanged,
-    service: types.VpnServiceContainer,
+    hook: vpnapps.OnPortForwarded | vpnapps.OnExitAddressChanged,
+    service: vpnapps.VpnServiceContainer,
     image: str,
 ) -> model.Object:
     """Return a hook's container with what the user says of it."""
@@ -157,7 +157,7 @@ def _annotations(name: str, files: dict[str, str]) -> model.Object:
     return {"name": name, "downwardAPI": {"items": items}}
 
 
-def _credentials(ref: types.ClientSecretRef) -> model.Object:
+def _credentials(ref: vpnapps.ClientSecretRef) -> model.Object:
     """Return the Secret's volume; a Secret that is missing is said so by the hook, in its log."""
     keys = {"username": ref.username_key, "password": ref.password_key}
     items = [{"key": key, "path": path} for path, key in keys.items()]

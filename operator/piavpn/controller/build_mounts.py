@@ -5,26 +5,26 @@ from __future__ import annotations
 import hashlib
 import re
 
-from piavpn.api import codec, names, pods, promise, types
+from piavpn.api import codec, names, pods, promise, vpnapps
 from piavpn.controller import model
 
 _SOURCES = ("persistentVolumeClaim", "hostPath", "nfs", "emptyDir", "configMap", "secret")
 _LONGEST_WORD = 40
 
 
-def volumes(service: types.VpnServiceContainer) -> list[model.Object]:
+def volumes(service: vpnapps.VpnServiceContainer) -> list[model.Object]:
     """Return the volumes of the pod that its mounts need."""
     return [
         {"name": _volume_name(mount), **_source(service, mount)} for mount in service.spec.mounts
     ]
 
 
-def app_mounts(service: types.VpnServiceContainer) -> list[model.Object]:
+def app_mounts(service: vpnapps.VpnServiceContainer) -> list[model.Object]:
     """Return what the app's container mounts, and where."""
     return [_mount(mount) for mount in service.spec.mounts]
 
 
-def claims(service: types.VpnServiceContainer) -> list[model.Object]:
+def claims(service: vpnapps.VpnServiceContainer) -> list[model.Object]:
     """Return the claims of the mounts that have a size.
 
     Nobody owns them: what an app has written outlives it, and a new app of its name finds it.
@@ -53,7 +53,7 @@ def claims(service: types.VpnServiceContainer) -> list[model.Object]:
     ]
 
 
-def refusal(service: types.VpnServiceContainer) -> str:
+def refusal(service: vpnapps.VpnServiceContainer) -> str:
     """Return which mount would break the promise; empty where none does."""
     for mount in service.spec.mounts:
         path = (mount.host_path or {}).get("path", "")
@@ -65,12 +65,12 @@ def refusal(service: types.VpnServiceContainer) -> str:
     return ""
 
 
-def claim_name(service: types.VpnServiceContainer, mount: pods.Mount) -> str:
+def claim_name(service: vpnapps.VpnServiceContainer, mount: pods.Mount) -> str:
     """Return the name of the claim: no app's name has a dot, so no two apps' claims are one."""
     return f"{service.name}.{_word(mount.path)}"
 
 
-def _source(service: types.VpnServiceContainer, mount: pods.Mount) -> model.Object:
+def _source(service: vpnapps.VpnServiceContainer, mount: pods.Mount) -> model.Object:
     if mount.size is not None:
         return {"persistentVolumeClaim": {"claimName": claim_name(service, mount)}}
     said = codec.encode(mount)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from piavpn.api import codec, names, placement, pods, types
+from piavpn.api import codec, names, piavpns, placement, pods, vpnapps
 from piavpn.controller import build_hooks, build_mounts, model, settings, templates
 
 _OF_THE_POD = ("fsGroup", "fsGroupChangePolicy", "supplementalGroups")
@@ -18,9 +18,9 @@ _ACTS_AT_ONCE = ("bypassCIDRs", "service", "suspend", "ip")
 
 
 def template(
-    service: types.VpnServiceContainer,
+    service: vpnapps.VpnServiceContainer,
     address: ipaddress.IPv4Address,
-    network: types.NetworkStatus,
+    network: piavpns.NetworkStatus,
     operator: settings.Settings,
     *,
     tolerations: Iterable[placement.Toleration] = (),
@@ -64,7 +64,7 @@ def template(
     }
 
 
-def labels(service: types.VpnServiceContainer) -> dict[str, str]:
+def labels(service: vpnapps.VpnServiceContainer) -> dict[str, str]:
     """Return the labels of all that is made for the app."""
     return {
         "app.kubernetes.io/name": service.name,
@@ -75,9 +75,9 @@ def labels(service: types.VpnServiceContainer) -> dict[str, str]:
 
 
 def _spec_hash(
-    service: types.VpnServiceContainer,
+    service: vpnapps.VpnServiceContainer,
     address: ipaddress.IPv4Address,
-    network: types.NetworkStatus,
+    network: piavpns.NetworkStatus,
     operator: settings.Settings,
 ) -> str:
     """Return a digest of what must change for the pod to be replaced.
@@ -102,9 +102,9 @@ def _spec_hash(
 
 
 def _spec(
-    service: types.VpnServiceContainer,
+    service: vpnapps.VpnServiceContainer,
     address: ipaddress.IPv4Address,
-    network: types.NetworkStatus,
+    network: piavpns.NetworkStatus,
     operator: settings.Settings,
 ) -> model.Object:
     context = service.spec.security_context or {}
@@ -132,7 +132,7 @@ def _tolerating(spec: model.Object, tolerations: Iterable[placement.Toleration])
 
 
 def _gate(
-    address: ipaddress.IPv4Address, network: types.NetworkStatus, operator: settings.Settings
+    address: ipaddress.IPv4Address, network: piavpns.NetworkStatus, operator: settings.Settings
 ) -> model.Object:
     return {
         "name": names.GATE_CONTAINER,
@@ -156,7 +156,7 @@ def _gate(
     }
 
 
-def _app(service: types.VpnServiceContainer) -> model.Object:
+def _app(service: vpnapps.VpnServiceContainer) -> model.Object:
     spec = service.spec
     context = spec.security_context or {}
     optional = {
@@ -180,13 +180,13 @@ def _app(service: types.VpnServiceContainer) -> model.Object:
     return templates.sealed({"name": build_hooks.APP, "image": spec.image, **said})
 
 
-def _env(spec: types.VpnServiceContainerSpec) -> tuple[Any, ...]:
+def _env(spec: vpnapps.VpnServiceContainerSpec) -> tuple[Any, ...]:
     if spec.time_zone is None:
         return spec.env
     return (*spec.env, pods.EnvVar("TZ", spec.time_zone))
 
 
-def _dns(namespace: str, network: types.NetworkStatus, domain: str) -> model.Object:
+def _dns(namespace: str, network: piavpns.NetworkStatus, domain: str) -> model.Object:
     """Return an ordinary pod's resolver settings, but with the gateway as the name server."""
     return {
         "nameservers": [str(network.gateway_address)],

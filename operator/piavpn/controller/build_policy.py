@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-from piavpn.api import names, types
+from piavpn.api import names, piavpns, vpnapps
 from piavpn.controller import build_gateway, build_service, model
 
 # All but DNS (53) and DNS over TLS (853), which go to the gateway: the cluster's resolver would ask
@@ -21,7 +21,7 @@ _PORTS = ((1, 52), (54, 852), (854, 65535))
 
 
 def network_policy(
-    service: types.VpnServiceContainer,
+    service: vpnapps.VpnServiceContainer,
     cluster: Iterable[ipaddress.IPv4Network],
     nodes: Iterable[ipaddress.IPv4Address],
     bypass: Iterable[ipaddress.IPv4Network] = (),
@@ -45,7 +45,7 @@ def network_policy(
 
 
 def for_labelled_pods(
-    vpn: types.PiaVpn,
+    vpn: piavpns.PiaVpn,
     namespace: str,
     cluster: Iterable[ipaddress.IPv4Network],
     nodes: Iterable[ipaddress.IPv4Address],

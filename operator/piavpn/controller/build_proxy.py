@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from piavpn.api import codec, names, selectors, types
+from piavpn.api import codec, names, piavpns, selectors
 from piavpn.controller import model
 
 CONFIGURATION, RESOLVERS = "tinyproxy.conf", "proxy-resolv.conf"
@@ -19,7 +19,7 @@ _HEALTH_PORT = 8080
 _MOST_CLIENTS = 100
 
 
-def files(proxy: types.HttpProxy, network: types.NetworkStatus) -> dict[str, str]:
+def files(proxy: piavpns.HttpProxy, network: piavpns.NetworkStatus) -> dict[str, str]:
     """Return what the container reads.
 
     Bound to the gateway's address on the bridge, connections stay on their session while another
@@ -39,7 +39,7 @@ def files(proxy: types.HttpProxy, network: types.NetworkStatus) -> dict[str, str
     }
 
 
-def container(proxy: types.HttpProxy, image: str, volume: str) -> model.Object:
+def container(proxy: piavpns.HttpProxy, image: str, volume: str) -> model.Object:
     """Return the container.
 
     Args:
@@ -70,7 +70,9 @@ def container(proxy: types.HttpProxy, image: str, volume: str) -> model.Object:
     }
 
 
-def service(vpn: types.PiaVpn, proxy: types.HttpProxy, metadata: dict[str, Any]) -> model.Object:
+def service(
+    vpn: piavpns.PiaVpn, proxy: piavpns.HttpProxy, metadata: dict[str, Any]
+) -> model.Object:
     """Return the Service: without endpoints while the gateway is not ready, its tunnel not up."""
     return {
         "apiVersion": "v1",
@@ -91,7 +93,7 @@ def service(vpn: types.PiaVpn, proxy: types.HttpProxy, metadata: dict[str, Any])
 
 
 def network_policy(
-    vpn: types.PiaVpn, proxy: types.HttpProxy, metadata: dict[str, Any]
+    vpn: piavpns.PiaVpn, proxy: piavpns.HttpProxy, metadata: dict[str, Any]
 ) -> model.Object:
     """Return who may use it, told to CNI plugins that enforce policies: pods of these namespaces.
 

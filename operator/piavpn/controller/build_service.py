@@ -5,14 +5,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-from piavpn.api import codec, names, placement, pods, types
+from piavpn.api import codec, names, piavpns, placement, pods, vpnapps
 from piavpn.controller import build_pod, model, settings, templates
 
 
 def stateful_set(
-    service: types.VpnServiceContainer,
+    service: vpnapps.VpnServiceContainer,
     address: ipaddress.IPv4Address,
-    network: types.NetworkStatus,
+    network: piavpns.NetworkStatus,
     operator: settings.Settings,
     *,
     tolerations: Iterable[placement.Toleration] = (),
@@ -41,9 +41,9 @@ def stateful_set(
 
 
 def refusal(
-    service: types.VpnServiceContainer,
+    service: vpnapps.VpnServiceContainer,
     address: ipaddress.IPv4Address,
-    network: types.NetworkStatus,
+    network: piavpns.NetworkStatus,
     operator: settings.Settings,
 ) -> str:
     """Return why the app's own template cannot be used; empty where it can."""
@@ -54,7 +54,7 @@ def refusal(
     return ""
 
 
-def cluster_service(service: types.VpnServiceContainer) -> model.Object | None:
+def cluster_service(service: vpnapps.VpnServiceContainer) -> model.Object | None:
     """Return the app's Service, or None for an app without ports."""
     if not service.spec.ports:
         return None
@@ -82,7 +82,7 @@ def cluster_service(service: types.VpnServiceContainer) -> model.Object | None:
     }
 
 
-def metadata(service: types.VpnServiceContainer, name: str | None = None) -> model.Object:
+def metadata(service: vpnapps.VpnServiceContainer, name: str | None = None) -> model.Object:
     """Return the metadata of an object that is the service's, named as it unless `name` says."""
     return {
         "name": name or service.name,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-from piavpn.api import names, types
+from piavpn.api import names, vpnapps
 from piavpn.controller import model, network, readiness
 
 _FINISHED = ("Succeeded", "Failed")
 
 
 def of_services(
-    pods: Iterable[model.Object], vpn: str, services: Iterable[types.VpnServiceContainer]
+    pods: Iterable[model.Object], vpn: str, services: Iterable[vpnapps.VpnServiceContainer]
 ) -> tuple[dict[model.ServiceKey, model.Object], dict[ipaddress.IPv4Address, str]]:
     """Return the VPN's services' pods, and which addresses are whose of other VPNs.
 

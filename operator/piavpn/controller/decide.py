@@ -6,7 +6,7 @@ import dataclasses
 import ipaddress
 from collections.abc import Iterable
 
-from piavpn.api import gateway_config, types
+from piavpn.api import gateway_config, piavpns, vpnapps
 from piavpn.api.conditions import PiaVpnCondition, ServiceCondition, Status
 from piavpn.controller import (
     acceptance,
@@ -104,8 +104,8 @@ def _without_vpn(seen: model.Observed) -> model.Decision:
 
 def _gateway(
     seen: model.Observed,
-    vpn: types.PiaVpn,
-    net: types.NetworkStatus | None,
+    vpn: piavpns.PiaVpn,
+    net: piavpns.NetworkStatus | None,
     choice: servers.Choice,
     holder: receiver.Claim | None,
 ) -> gateway_config.GatewayConfig | None:
@@ -146,7 +146,7 @@ def _wakes(
 
 def _services(
     seen: model.Observed,
-    net: types.NetworkStatus | None,
+    net: piavpns.NetworkStatus | None,
     vpn_accepted: model.Verdict,
     vpn_ready: model.Verdict,
 ) -> tuple[model.ServiceDecision, ...]:
@@ -184,15 +184,15 @@ def _refused(seen: model.Observed, refusal: model.Verdict) -> tuple[model.Servic
 
 
 def _told(
-    seen: model.Observed, service: types.VpnServiceContainer
+    seen: model.Observed, service: vpnapps.VpnServiceContainer
 ) -> dict[ServiceCondition, model.Verdict]:
     return mirror.of_service(seen.service_pods.get(network.key(service)), seen.silent_agents)
 
 
 def _service(
     seen: model.Observed,
-    net: types.NetworkStatus,
-    service: types.VpnServiceContainer,
+    net: piavpns.NetworkStatus,
+    service: vpnapps.VpnServiceContainer,
     allocated: ipaddress.IPv4Address | model.Verdict,
     vpn_ready: model.Verdict,
 ) -> model.ServiceDecision:
@@ -249,8 +249,8 @@ def _requeue(seen: model.Observed, *, waits_for_pods: bool) -> float:
 
 def _not_allowed(
     seen: model.Observed,
-    net: types.NetworkStatus,
-    service: types.VpnServiceContainer,
+    net: piavpns.NetworkStatus,
+    service: vpnapps.VpnServiceContainer,
     address: ipaddress.IPv4Address,
 ) -> model.Verdict | None:
     """Return why no lock would hold in a pod as the user wants it; None where one does."""

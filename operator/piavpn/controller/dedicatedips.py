@@ -9,7 +9,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 from piavpn import logs
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.controller import model
 from piavpn.pia import dedicated, errors
 
@@ -26,16 +26,16 @@ class DedicatedIps:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._states: dict[tuple[types.Endpoints, str], model.DedicatedState] = {}
+        self._states: dict[tuple[piavpns.Endpoints, str], model.DedicatedState] = {}
 
-    def state(self, endpoints: types.Endpoints, dedicated_token: str) -> model.DedicatedState:
+    def state(self, endpoints: piavpns.Endpoints, dedicated_token: str) -> model.DedicatedState:
         """Return what is known now."""
         with self._lock:
             return self._states.get(_key(endpoints, dedicated_token), model.DedicatedState())
 
     def refresh(
         self,
-        endpoints: types.Endpoints,
+        endpoints: piavpns.Endpoints,
         dedicated_token: str,
         *,
         token: str,
@@ -64,5 +64,5 @@ class DedicatedIps:
             self._states[_key(endpoints, dedicated_token)] = state
 
 
-def _key(endpoints: types.Endpoints, dedicated_token: str) -> tuple[types.Endpoints, str]:
+def _key(endpoints: piavpns.Endpoints, dedicated_token: str) -> tuple[piavpns.Endpoints, str]:
     return endpoints, hashlib.sha256(dedicated_token.encode()).hexdigest()

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from piavpn import kube, logs
-from piavpn.api import names, types
+from piavpn.api import names, piavpns
 from piavpn.controller import accounts, dedicatedips, model, serverlists, settings
 from piavpn.pia import errors, login
 
@@ -53,7 +53,7 @@ class Errands:
         self._waiting: dict[Hashable, set[str]] = {}  # by what is under way: who wants it
         self._paused_until: dict[Hashable, float] = {}
 
-    def start(self, vpn: types.PiaVpn, seen: model.Observed, wanted: model.Errands) -> None:
+    def start(self, vpn: piavpns.PiaVpn, seen: model.Observed, wanted: model.Errands) -> None:
         """Start what is wanted and not already under way; returns at once."""
         endpoints = vpn.spec.endpoints
         if wanted.login and isinstance(seen.credentials, model.Credentials):
@@ -64,7 +64,7 @@ class Errands:
                 lambda: self._login(vpn, credentials, seen),
             )
         if wanted.fetch_list:
-            measure = vpn.spec.server_location == types.AUTO_LOCATION
+            measure = vpn.spec.server_location == piavpns.AUTO_LOCATION
             key = ("list", endpoints)
             known = seen.server_list
             self._once(key, vpn.name, lambda: self._fetch(endpoints, known, measure=measure))
@@ -109,13 +109,13 @@ class Errands:
                 self._wake(name, pause)
 
     def _fetch(
-        self, endpoints: types.Endpoints, known: model.ServerListState, *, measure: bool
+        self, endpoints: piavpns.Endpoints, known: model.ServerListState, *, measure: bool
     ) -> None:
         if self._lists.state(endpoints) == known:  # else a fetch ended after the look
             self._lists.refresh(endpoints, measure=measure)
 
     def _login(
-        self, vpn: types.PiaVpn, credentials: model.Credentials, seen: model.Observed
+        self, vpn: piavpns.PiaVpn, credentials: model.Credentials, seen: model.Observed
     ) -> None:
         endpoints = vpn.spec.endpoints
         name = vpn.spec.credentials_secret_ref.account_name
@@ -152,7 +152,7 @@ class Errands:
         log.info("logged in to PIA", extra=about("LoggedIn"))
         self._record(name, accounts.after_login(credentials, _now()), token)
 
-    def _look_up(self, vpn: types.PiaVpn, dedicated_token: str) -> None:
+    def _look_up(self, vpn: piavpns.PiaVpn, dedicated_token: str) -> None:
         name = vpn.spec.credentials_secret_ref.account_name
         secret = self._cluster.get(kube.SECRETS, name, self._settings.namespace)
         account, token = accounts.read(secret), accounts.read_token(secret)

@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 
-from piavpn.api import names, types
+from piavpn.api import names, piavpns, protocols, vpnapps
 from piavpn.api.conditions import Status
 from piavpn.controller import model, network, readiness
 from piavpn.controller.reasons import Reason
@@ -18,9 +18,9 @@ from piavpn.controller.reasons import Reason
 _RECEIVES = re.compile(r"(?:([1-9][0-9]{0,4})/)?(tcp|udp|both)")
 _MOST_PORTS = 65535
 _PROTOCOLS = {
-    "tcp": types.ForwardedProtocol.TCP,
-    "udp": types.ForwardedProtocol.UDP,
-    "both": types.ForwardedProtocol.BOTH,
+    "tcp": protocols.ForwardedProtocol.TCP,
+    "udp": protocols.ForwardedProtocol.UDP,
+    "both": protocols.ForwardedProtocol.BOTH,
 }
 
 
@@ -36,7 +36,7 @@ def wants_port(pod: model.Object) -> bool:
     return names.ANNOTATION_RECEIVE_FORWARDED_PORT in annotations
 
 
-def received(pod: model.Object) -> types.ReceiveForwardedPort | None:
+def received(pod: model.Object) -> vpnapps.ReceiveForwardedPort | None:
     """Return how the pod receives the forwarded port; None where it does not.
 
     Raises:
@@ -52,7 +52,7 @@ def received(pod: model.Object) -> types.ReceiveForwardedPort | None:
             f"annotation {names.ANNOTATION_RECEIVE_FORWARDED_PORT} must be tcp, udp or both, or "
             "such a word after the pod's own port, as 51413/both"
         )
-    return types.ReceiveForwardedPort(port, _PROTOCOLS[found[2]])
+    return vpnapps.ReceiveForwardedPort(port, _PROTOCOLS[found[2]])
 
 
 def held(pods: Iterable[model.Object]) -> dict[ipaddress.IPv4Address, model.ServiceKey]:
@@ -71,7 +71,7 @@ def held(pods: Iterable[model.Object]) -> dict[ipaddress.IPv4Address, model.Serv
 
 def decide(
     seen: model.Observed,
-    net: types.NetworkStatus | None,
+    net: piavpns.NetworkStatus | None,
     vpn: model.Verdict,
     services: Iterable[model.ServiceDecision],
 ) -> tuple[model.LabelledDecision, ...]:
@@ -132,7 +132,7 @@ def _wrong_node(seen: model.Observed) -> model.Verdict:
 
 
 def _address(
-    net: types.NetworkStatus | None,
+    net: piavpns.NetworkStatus | None,
     pod: model.Object,
     owners: dict[ipaddress.IPv4Address, model.ServiceKey],
 ) -> ipaddress.IPv4Address | model.Verdict:

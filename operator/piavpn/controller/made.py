@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from piavpn import kube
-from piavpn.api import names, types
+from piavpn.api import names, piavpns, vpnapps
 from piavpn.controller import model, network
 
 _MADE_HERE = "app.kubernetes.io/managed-by=piavpn-operator"
@@ -19,7 +19,7 @@ class OfServices:
     """The objects of a VPN's services."""
 
     def __init__(
-        self, cluster: kube.Cluster, vpn: str, services: tuple[types.VpnServiceContainer, ...]
+        self, cluster: kube.Cluster, vpn: str, services: tuple[vpnapps.VpnServiceContainer, ...]
     ) -> None:
         """Look.
 
@@ -48,7 +48,7 @@ class OfServices:
 
     with_ports: frozenset[model.ServiceKey] = frozenset()
 
-    def _look_for_others(self, cluster: kube.Cluster, service: types.VpnServiceContainer) -> None:
+    def _look_for_others(self, cluster: kube.Cluster, service: vpnapps.VpnServiceContainer) -> None:
         """See what bears the service's name without the VPN's label: another VPN's, or no one's."""
         wanted = [kube.STATEFUL_SETS, *([kube.SERVICES] if service.spec.ports else [])]
         for kind in wanted:
@@ -63,12 +63,12 @@ class OfServices:
             elif kind is kube.STATEFUL_SETS:
                 self.stateful_sets[network.key(service)] = found["metadata"]["uid"]
 
-    def _of(self, kind: kube.Kind, service: types.VpnServiceContainer) -> model.Object | None:
+    def _of(self, kind: kube.Kind, service: vpnapps.VpnServiceContainer) -> model.Object | None:
         return self.objects.get((kind.plural, service.namespace, service.name))
 
 
 def of_gateway(
-    cluster: kube.Cluster, vpn: types.PiaVpn, namespace: str, *, port_forwarding: bool
+    cluster: kube.Cluster, vpn: piavpns.PiaVpn, namespace: str, *, port_forwarding: bool
 ) -> dict[model.ObjectKey, model.Object]:
     """Return the objects of a VPN's gateway, but for its ConfigMap.
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from piavpn.api import conditions, gateway_config, types
+from piavpn.api import conditions, gateway_config, piavpns, vpnapps
 from piavpn.controller import settings
 from piavpn.pia import dedicated, serverlist
 
@@ -125,7 +125,7 @@ class LostNode:
 class Sibling:
     """Another PiaVpn of the same PIA account: the two must not share a server."""
 
-    vpn: types.PiaVpn
+    vpn: piavpns.PiaVpn
     config: gateway_config.GatewayConfig | None
     """What its gateway is told."""
     running: bool
@@ -141,10 +141,10 @@ class Observed:
     now: datetime
     settings: settings.Settings
     name: str
-    vpn: types.PiaVpn | None = None
-    invalid: types.Unreadable | None = None
-    other_vpns: tuple[types.PiaVpn, ...] = ()
-    services: tuple[types.VpnServiceContainer, ...] = ()
+    vpn: piavpns.PiaVpn | None = None
+    invalid: piavpns.Unreadable | None = None
+    other_vpns: tuple[piavpns.PiaVpn, ...] = ()
+    services: tuple[vpnapps.VpnServiceContainer, ...] = ()
     namespace_labels: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     """Of the namespaces, where the VPN is not for all of them."""
     cluster_cidrs: tuple[ipaddress.IPv4Network, ...] = ()
@@ -230,7 +230,7 @@ class Errands:
 class ServiceDecision:
     """What is to be done about one service."""
 
-    service: types.VpnServiceContainer
+    service: vpnapps.VpnServiceContainer
     address: ipaddress.IPv4Address | None
     accepted: Verdict
     ready: Verdict
@@ -260,7 +260,7 @@ class LabelledDecision:
 class Decision:
     """What one pass makes of what it saw."""
 
-    network: types.NetworkStatus | None
+    network: piavpns.NetworkStatus | None
     gateway: gateway_config.GatewayConfig | None
     verdicts: Mapping[conditions.PiaVpnCondition, Verdict]
     node: str | None
@@ -271,5 +271,5 @@ class Decision:
     labelled: tuple[LabelledDecision, ...] = ()
     wakes: frozenset[str] = frozenset()
     """PiaVpns that are due for a pass because of this one."""
-    measured: tuple[types.MeasuredRegion, ...] = ()
+    measured: tuple[piavpns.MeasuredRegion, ...] = ()
     notices: tuple[Notice, ...] = ()

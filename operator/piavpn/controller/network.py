@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 
-from piavpn.api import conditions, names, types
+from piavpn.api import conditions, names, piavpns, vpnapps
 from piavpn.controller import model
 from piavpn.controller.reasons import Reason
 
@@ -15,9 +15,9 @@ _HOST, _GATEWAY, _FIRST_AUTOMATIC = 1, 2, 10
 """Offsets in a subnet: the bridge's own address, the gateway's, the first that is given away."""
 
 
-def of_subnet(vpn: str, subnet: ipaddress.IPv4Network) -> types.NetworkStatus:
+def of_subnet(vpn: str, subnet: ipaddress.IPv4Network) -> piavpns.NetworkStatus:
     """Return the VPN's network in this subnet."""
-    return types.NetworkStatus(
+    return piavpns.NetworkStatus(
         subnet=subnet,
         bridge=names.bridge_name(vpn),
         host_address=subnet[_HOST],
@@ -26,8 +26,8 @@ def of_subnet(vpn: str, subnet: ipaddress.IPv4Network) -> types.NetworkStatus:
 
 
 def choose_subnet(
-    vpn: types.PiaVpn,
-    others: Iterable[types.PiaVpn],
+    vpn: piavpns.PiaVpn,
+    others: Iterable[piavpns.PiaVpn],
     cluster_cidrs: Iterable[ipaddress.IPv4Network],
     pods_elsewhere: Mapping[ipaddress.IPv4Address, str],
 ) -> ipaddress.IPv4Network | model.Verdict:
@@ -86,7 +86,9 @@ def _other_subnet(held: ipaddress.IPv4Network | None) -> str:
     )
 
 
-def _subnets(vpn: types.PiaVpn, others: Iterable[types.PiaVpn]) -> dict[str, ipaddress.IPv4Network]:
+def _subnets(
+    vpn: piavpns.PiaVpn, others: Iterable[piavpns.PiaVpn]
+) -> dict[str, ipaddress.IPv4Network]:
     """Return the subnets of other VPNs that come before this one: held, or asked for earlier."""
     subnets = {}
     mine_is_held = vpn.status.network is not None
@@ -112,8 +114,8 @@ def _first_free(taken: Iterable[ipaddress.IPv4Network]) -> ipaddress.IPv4Network
 
 
 def allocate(
-    network: types.NetworkStatus,
-    services: Iterable[types.VpnServiceContainer],
+    network: piavpns.NetworkStatus,
+    services: Iterable[vpnapps.VpnServiceContainer],
     held_by_pods: Mapping[ipaddress.IPv4Address, model.ServiceKey],
 ) -> dict[model.ServiceKey, ipaddress.IPv4Address | model.Verdict]:
     """Give each service its address, or a verdict that says why it has none.
@@ -133,8 +135,8 @@ def allocate(
 
 
 def _meanwhile(
-    network: types.NetworkStatus,
-    services: Sequence[types.VpnServiceContainer],
+    network: piavpns.NetworkStatus,
+    services: Sequence[vpnapps.VpnServiceContainer],
     result: Mapping[model.ServiceKey, ipaddress.IPv4Address | model.Verdict],
     owners: Mapping[ipaddress.IPv4Address, model.ServiceKey],
 ) -> dict[model.ServiceKey, ipaddress.IPv4Address | model.Verdict]:
@@ -182,19 +184,19 @@ def stranger(seen: model.Observed, namespace: str) -> model.Verdict | None:
     )
 
 
-def key(service: types.VpnServiceContainer) -> model.ServiceKey:
+def key(service: vpnapps.VpnServiceContainer) -> model.ServiceKey:
     """Return the service's namespace and name."""
     return service.namespace, service.name
 
 
-def _keeps(service: types.VpnServiceContainer) -> bool:
+def _keeps(service: vpnapps.VpnServiceContainer) -> bool:
     held = service.status.address
     return held is not None and service.spec.ip in (None, held)
 
 
 def _address(
-    network: types.NetworkStatus,
-    service: types.VpnServiceContainer,
+    network: piavpns.NetworkStatus,
+    service: vpnapps.VpnServiceContainer,
     owners: Mapping[ipaddress.IPv4Address, model.ServiceKey],
 ) -> ipaddress.IPv4Address | model.Verdict:
     if service.spec.ip is not None:
@@ -211,7 +213,7 @@ def _address(
 
 
 def first_free_address(
-    network: types.NetworkStatus, owners: Mapping[ipaddress.IPv4Address, model.ServiceKey]
+    network: piavpns.NetworkStatus, owners: Mapping[ipaddress.IPv4Address, model.ServiceKey]
 ) -> ipaddress.IPv4Address | model.Verdict:
     """Return an address that nobody has, or why there is none."""
     for offset in range(_FIRST_AUTOMATIC, network.subnet.num_addresses - 1):
@@ -225,8 +227,8 @@ def first_free_address(
 
 
 def _fixed(
-    network: types.NetworkStatus,
-    service: types.VpnServiceContainer,
+    network: piavpns.NetworkStatus,
+    service: vpnapps.VpnServiceContainer,
     wanted: ipaddress.IPv4Address,
     owners: Mapping[ipaddress.IPv4Address, model.ServiceKey],
 ) -> ipaddress.IPv4Address | model.Verdict:
@@ -252,7 +254,7 @@ def _fixed(
     return wanted
 
 
-def usable(network: types.NetworkStatus, address: ipaddress.IPv4Address) -> bool:
+def usable(network: piavpns.NetworkStatus, address: ipaddress.IPv4Address) -> bool:
     """Tell whether an app may have this address."""
     offset = int(address) - int(network.subnet[0])
     return _GATEWAY < offset < network.subnet.num_addresses - 1

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from piavpn import keptlists, kube, logs
-from piavpn.api import codec, names, types
+from piavpn.api import codec, names, piavpns, vpnapps
 from piavpn.controller import (
     accounts,
     confined,
@@ -114,14 +114,14 @@ class Observer:
     def account_names(self) -> set[str]:
         """Return the names of the accounts' Secrets that PiaVpns use."""
         refs = (item["spec"]["credentialsSecretRef"] for item in self._cluster.list(kube.PIA_VPNS))
-        return {codec.decode(types.CredentialsSecretRef, ref).account_name for ref in refs}
+        return {codec.decode(piavpns.CredentialsSecretRef, ref).account_name for ref in refs}
 
     def list_names(self) -> set[str]:
         """Return the names of the ConfigMaps with the server lists that PiaVpns use."""
         found = set()
         for item in self._cluster.list(kube.PIA_VPNS):
             with contextlib.suppress(ValueError):  # its own pass tells of it
-                endpoints = codec.decode(types.Endpoints, item["spec"].get("endpoints") or {})
+                endpoints = codec.decode(piavpns.Endpoints, item["spec"].get("endpoints") or {})
                 found.add(keptlists.name(endpoints))
         return found
 
@@ -131,14 +131,14 @@ class Observer:
 
     def _vpns(
         self, name: str
-    ) -> tuple[types.PiaVpn | None, tuple[types.PiaVpn, ...], types.Unreadable | None]:
+    ) -> tuple[piavpns.PiaVpn | None, tuple[piavpns.PiaVpn, ...], piavpns.Unreadable | None]:
         mine, others, invalid = None, [], None
         for body in self._cluster.list(kube.PIA_VPNS):
             try:
-                vpn = types.PiaVpn.from_body(body)
+                vpn = piavpns.PiaVpn.from_body(body)
             except ValueError as error:
                 if body["metadata"]["name"] == name:
-                    invalid = types.Unreadable.from_body(body, error)
+                    invalid = piavpns.Unreadable.from_body(body, error)
                 continue
             if vpn.name == name:
                 mine = vpn
@@ -146,19 +146,19 @@ class Observer:
                 others.append(vpn)
         return mine, tuple(others), invalid
 
-    def _namespace_labels(self, vpn: types.PiaVpn | None) -> dict[str, dict[str, str]]:
+    def _namespace_labels(self, vpn: piavpns.PiaVpn | None) -> dict[str, dict[str, str]]:
         if vpn is None or vpn.spec.allowed_namespaces is None:
             return {}
         found = (item["metadata"] for item in self._cluster.list(kube.NAMESPACES))
         return {metadata["name"]: metadata.get("labels") or {} for metadata in found}
 
-    def _services(self, name: str) -> tuple[types.VpnServiceContainer, ...]:
+    def _services(self, name: str) -> tuple[vpnapps.VpnServiceContainer, ...]:
         services = []
         for body in self._cluster.list(kube.VPN_SERVICE_CONTAINERS):
             if body["spec"]["vpnRef"]["name"] != name:
                 continue
             try:
-                service = types.VpnServiceContainer.from_body(body)
+                service = vpnapps.VpnServiceContainer.from_body(body)
             except ValueError as error:
                 metadata = body["metadata"]
                 subject = logs.about("VpnServiceContainer", metadata["name"], metadata["namespace"])
@@ -168,7 +168,7 @@ class Observer:
                 services.append(service)
         return tuple(services)
 
-    def _with_gateway(self, seen: model.Observed, vpn: types.PiaVpn) -> model.Observed:
+    def _with_gateway(self, seen: model.Observed, vpn: piavpns.PiaVpn) -> model.Observed:
         namespace = self._settings.namespace
         ref = vpn.spec.credentials_secret_ref
         found = accounts.read_credentials(
@@ -203,7 +203,7 @@ class Observer:
             held=gateways.held_without({vpn.name, *(other.name for other in seen.other_vpns)}),
         )
 
-    def _dedicated_ip(self, spec: types.PiaVpnSpec) -> dict[str, Any]:
+    def _dedicated_ip(self, spec: piavpns.PiaVpnSpec) -> dict[str, Any]:
         """Return the fields of what is seen that are about the dedicated IP."""
         ref, namespace = spec.dedicated_ip_secret_ref, self._settings.namespace
         if ref is None:
@@ -216,5 +216,5 @@ class Observer:
         return {"dedicated_token": token, "dedicated": state}
 
 
-def _suspended(services: Iterable[types.VpnServiceContainer]) -> set[model.ServiceKey]:
+def _suspended(services: Iterable[vpnapps.VpnServiceContainer]) -> set[model.ServiceKey]:
     return {network.key(service) for service in services if service.spec.suspend}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from piavpn.api import names, requests, types
+from piavpn.api import names, piavpns, requests
 from piavpn.controller import model
 
 
-def requested(vpn: types.PiaVpn) -> datetime | None:
+def requested(vpn: piavpns.PiaVpn) -> datetime | None:
     """Return the time at which a try was asked for; None where none was, or no time."""
     return requests.asked_at(vpn.check_port_requested_at)
 
 
-def notices(vpn: types.PiaVpn) -> tuple[model.Notice, ...]:
+def notices(vpn: piavpns.PiaVpn) -> tuple[model.Notice, ...]:
     """Return what to tell of a request that cannot be read; the gateway answers all others."""
     asked = vpn.check_port_requested_at
     if asked is None or requested(vpn) is not None:

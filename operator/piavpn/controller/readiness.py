@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 
-from piavpn.api import codec, conditions, names, types
+from piavpn.api import codec, conditions, names, piavpns, vpnapps
 from piavpn.api.conditions import PiaVpnCondition, PodCondition, ServiceCondition, Status
 from piavpn.controller import mirror, model
 from piavpn.controller.reasons import Reason
@@ -17,7 +17,7 @@ _STARTING = "is starting"
 
 
 def of_vpn(
-    vpn: types.PiaVpn,
+    vpn: piavpns.PiaVpn,
     verdicts: Mapping[PiaVpnCondition, model.Verdict],
     gateway_pod: model.Object | None,
     refusal: str = "",
@@ -52,7 +52,7 @@ def of_vpn(
 
 
 def _first_missing(
-    vpn: types.PiaVpn, verdicts: Mapping[PiaVpnCondition, model.Verdict]
+    vpn: piavpns.PiaVpn, verdicts: Mapping[PiaVpnCondition, model.Verdict]
 ) -> model.Verdict:
     order = (
         PiaVpnCondition.GATEWAY_ATTACHED,
@@ -67,7 +67,7 @@ def _first_missing(
 
 
 def _reported(
-    vpn: types.PiaVpn,
+    vpn: piavpns.PiaVpn,
     verdicts: Mapping[PiaVpnCondition, model.Verdict],
     kind: PiaVpnCondition,
 ) -> model.Verdict:
@@ -84,7 +84,7 @@ def _reported(
     return model.Verdict(status, found.reason, found.message)
 
 
-def _session(vpn: types.PiaVpn) -> str:
+def _session(vpn: piavpns.PiaVpn) -> str:
     session = vpn.status.session
     if session is None:
         return ""
@@ -92,7 +92,7 @@ def _session(vpn: types.PiaVpn) -> str:
 
 
 def of_service(
-    service: types.VpnServiceContainer,
+    service: vpnapps.VpnServiceContainer,
     vpn_ready: model.Verdict,
     told: Mapping[ServiceCondition, model.Verdict],
     pod: model.Object | None,

@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterable
 from datetime import datetime
 
-from piavpn.api import gateway_config, names, types
+from piavpn.api import gateway_config, names, piavpns, vpnapps
 from piavpn.api.conditions import ServiceCondition, Status
 from piavpn.controller import build_hooks, labelled, mirror, model, network
 from piavpn.controller.reasons import Reason
@@ -21,7 +21,7 @@ class Claim:
     """`namespace/name`; a labelled pod's begins with `pod `."""
     created: datetime
     address: ipaddress.IPv4Address
-    wanted: types.ReceiveForwardedPort
+    wanted: vpnapps.ReceiveForwardedPort
 
 
 def claims(
@@ -109,11 +109,11 @@ def settled(
     )
 
 
-def _wants(service: types.VpnServiceContainer) -> bool:
+def _wants(service: vpnapps.VpnServiceContainer) -> bool:
     return service.spec.receive_forwarded_port is not None
 
 
-def _name(service: types.VpnServiceContainer) -> str:
+def _name(service: vpnapps.VpnServiceContainer) -> str:
     """Return `namespace/name`."""
     return "/".join(network.key(service))
 
@@ -122,7 +122,7 @@ def _name_of_pod(decision: model.LabelledDecision) -> str:
     return "/".join(labelled.key(decision.pod))
 
 
-def _port(vpn: types.PiaVpn) -> int | None:
+def _port(vpn: piavpns.PiaVpn) -> int | None:
     forwarded = vpn.status.forwarded_port
     return forwarded.port if forwarded is not None else None
 
@@ -138,7 +138,7 @@ def _taken(holder: Claim | None, vpn: str) -> model.Verdict:
 
 
 def _announced(
-    service: types.VpnServiceContainer, seen: model.Observed, *, port: int | None
+    service: vpnapps.VpnServiceContainer, seen: model.Observed, *, port: int | None
 ) -> dict[str, str | None]:
     """Return the pod's annotations; a port that is not known now leaves the last one there."""
     if not build_hooks.is_told(service):
@@ -155,7 +155,7 @@ def _announced(
     return announced
 
 
-def _exit_address(status: types.PiaVpnStatus) -> ipaddress.IPv4Address | None:
+def _exit_address(status: piavpns.PiaVpnStatus) -> ipaddress.IPv4Address | None:
     """Return the address that the Internet sees: until it was asked, the server's own is likely."""
     if status.exit_address is not None or status.session is None:
         return status.exit_address
@@ -172,7 +172,7 @@ def _app_started(pod: model.Object | None) -> str:
 
 
 def _propagated(
-    service: types.VpnServiceContainer, seen: model.Observed, port: int | None
+    service: vpnapps.VpnServiceContainer, seen: model.Observed, port: int | None
 ) -> model.Verdict:
     """Return whether the app was told the port that is forwarded now."""
     if port is None:

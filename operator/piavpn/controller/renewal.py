@@ -11,7 +11,7 @@ import zoneinfo
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from piavpn.api import codec, gateway_config, requests, types
+from piavpn.api import codec, gateway_config, piavpns, requests
 from piavpn.api.conditions import Status
 from piavpn.controller import model
 from piavpn.controller.reasons import Reason
@@ -24,7 +24,7 @@ _DAY = timedelta(days=1)
 
 
 def decide(
-    vpn: types.PiaVpn, before: gateway_config.Renewal | None, now: datetime
+    vpn: piavpns.PiaVpn, before: gateway_config.Renewal | None, now: datetime
 ) -> gateway_config.Renewal | None:
     """Return the renewal of the session that is there; None without one.
 
@@ -44,12 +44,12 @@ def decide(
     return gateway_config.Renewal(session.public_key, due.replace(microsecond=0))
 
 
-def requested(vpn: types.PiaVpn) -> datetime | None:
+def requested(vpn: piavpns.PiaVpn) -> datetime | None:
     """Return the time at which a renewal was asked for; None where none was, or no time."""
     return requests.asked_at(vpn.renew_requested_at)
 
 
-def notices(vpn: types.PiaVpn) -> tuple[model.Notice, ...]:
+def notices(vpn: piavpns.PiaVpn) -> tuple[model.Notice, ...]:
     """Return what to tell of a request for a renewal, once."""
     session, asked = vpn.status.session, requested(vpn)
     if vpn.renew_requested_at is not None and asked is None:
@@ -66,7 +66,7 @@ def notices(vpn: types.PiaVpn) -> tuple[model.Notice, ...]:
     return (model.Notice("Normal", "RenewalRequested", message),)
 
 
-def problem(spec: types.RenewalSpec) -> model.Verdict | None:
+def problem(spec: piavpns.RenewalSpec) -> model.Verdict | None:
     """Return why `spec` cannot be obeyed; None where it can."""
     if spec.window is None or _zone(spec.window.time_zone) is not None:
         return None
@@ -79,7 +79,7 @@ def problem(spec: types.RenewalSpec) -> model.Verdict | None:
 
 
 def _scheduled(
-    vpn: types.PiaVpn, since: datetime, told: datetime | None, now: datetime
+    vpn: piavpns.PiaVpn, since: datetime, told: datetime | None, now: datetime
 ) -> datetime:
     spec, place = vpn.spec.renewal, _place(vpn.uid)
     end = since + spec.interval
@@ -94,7 +94,7 @@ def _scheduled(
 
 
 def _in_window(
-    window: types.RenewalWindow,
+    window: piavpns.RenewalWindow,
     place: float,
     end: datetime,
     told: datetime | None,
@@ -110,13 +110,15 @@ def _in_window(
     return _next(window, place, now)
 
 
-def _next(window: types.RenewalWindow, place: float, since: datetime) -> datetime:
+def _next(window: piavpns.RenewalWindow, place: float, since: datetime) -> datetime:
     """Return the first time of this tunnel in a window that is not before `since`."""
     times = (opening + place * (closing - opening) for opening, closing in _windows(window, since))
     return next((time for time in times if time >= since), since)
 
 
-def _windows(window: types.RenewalWindow, around: datetime) -> Iterator[tuple[datetime, datetime]]:
+def _windows(
+    window: piavpns.RenewalWindow, around: datetime
+) -> Iterator[tuple[datetime, datetime]]:
     """Yield openings and closings from the day before `around` on, in order.
 
     A window that the change to daylight saving time leaves empty does not occur on that day.

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from piavpn import kube, logs
-from piavpn.api import codec, conditions, names, types
+from piavpn.api import codec, conditions, names, piavpns
 from piavpn.api.conditions import Condition, PiaVpnCondition, PodCondition, ServiceCondition, Status
 from piavpn.controller import mirror, model, ownership
 
@@ -51,7 +51,7 @@ class Reporter:
         for pod in decision.labelled:
             self._labelled_pod(seen.now, pod)
 
-    def _vpn(self, seen: model.Observed, vpn: types.PiaVpn, decision: model.Decision) -> None:
+    def _vpn(self, seen: model.Observed, vpn: piavpns.PiaVpn, decision: model.Decision) -> None:
         wanted = wanted_conditions(decision.verdicts, vpn.generation)
         before = vpn.status
         head = {
@@ -78,7 +78,7 @@ class Reporter:
                 self._post(regarding, notice)
         self._noticed[vpn.uid] = decision.notices
 
-    def _unreadable(self, now: datetime, vpn: types.Unreadable, decision: model.Decision) -> None:
+    def _unreadable(self, now: datetime, vpn: piavpns.Unreadable, decision: model.Decision) -> None:
         wanted = wanted_conditions(decision.verdicts, vpn.generation)
         regarding = _reference(kube.PIA_VPNS, vpn.name, None, vpn.uid)
         if _differ(vpn.conditions, wanted):
@@ -195,8 +195,8 @@ class Reporter:
             log.warning("no Event: %s", error, extra=subject)
 
 
-def _labelled_pods(seen: model.Observed) -> types.LabelledPods:
-    return types.LabelledPods(seen.settings.image, seen.settings.cluster_domain)
+def _labelled_pods(seen: model.Observed) -> piavpns.LabelledPods:
+    return piavpns.LabelledPods(seen.settings.image, seen.settings.cluster_domain)
 
 
 def wanted_conditions(

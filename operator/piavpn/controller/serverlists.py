@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from piavpn import keptlists, logs
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.controller import model
 from piavpn.pia import errors, latency, locations, serverlist
 
@@ -34,14 +34,14 @@ class ServerLists:
     def __init__(self, kept: keptlists.KeptLists) -> None:
         self._kept = kept
         self._lock = threading.Lock()
-        self._states: dict[types.Endpoints, model.ServerListState] = {}
+        self._states: dict[piavpns.Endpoints, model.ServerListState] = {}
 
-    def state(self, endpoints: types.Endpoints) -> model.ServerListState:
+    def state(self, endpoints: piavpns.Endpoints) -> model.ServerListState:
         """Return what is known now."""
         with self._lock:
             return self._states.get(endpoints, model.ServerListState())
 
-    def refresh(self, endpoints: types.Endpoints, *, measure: bool) -> None:
+    def refresh(self, endpoints: piavpns.Endpoints, *, measure: bool) -> None:
         """Fetch and verify the list and, if asked, measure its servers; keep what came of it."""
         now = datetime.now(UTC)
         state = self.state(endpoints)
@@ -66,7 +66,7 @@ class ServerLists:
             ),
         )
 
-    def measure(self, endpoints: types.Endpoints) -> None:
+    def measure(self, endpoints: piavpns.Endpoints) -> None:
         """Measure the servers of the list that is there."""
         state = self.state(endpoints)
         if state.servers is not None:
@@ -89,7 +89,7 @@ class ServerLists:
             }
 
     def _failed(
-        self, endpoints: types.Endpoints, state: model.ServerListState, error: errors.PiaError
+        self, endpoints: piavpns.Endpoints, state: model.ServerListState, error: errors.PiaError
     ) -> model.ServerListState:
         """Return the state with the failure; without a list it is that of before the restart."""
         delay = _RETRY * 2 ** min(state.failures, _MOST_DOUBLINGS)
@@ -102,7 +102,7 @@ class ServerLists:
         log.info("server list: going on with that of %s", kept.time)
         return dataclasses.replace(state, servers=kept.servers, list_time=kept.time)
 
-    def _keep(self, endpoints: types.Endpoints, state: model.ServerListState) -> None:
+    def _keep(self, endpoints: piavpns.Endpoints, state: model.ServerListState) -> None:
         with self._lock:
             self._states[endpoints] = state
 

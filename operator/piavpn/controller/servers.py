@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from piavpn.api import codec, gateway_config, types
+from piavpn.api import codec, gateway_config, piavpns
 from piavpn.api.conditions import PiaVpnCondition, Status, find
 from piavpn.controller import assignment, model
 from piavpn.controller.reasons import Reason
@@ -33,7 +33,7 @@ class Choice:
     """Other PiaVpns that have servers which are to be this one's."""
 
 
-def decide(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
+def decide(seen: model.Observed, vpn: piavpns.PiaVpn) -> Choice:
     """Return the verdict, the servers, and what to ask PIA for.
 
     Without news of servers the gateway keeps those that it has.
@@ -43,7 +43,7 @@ def decide(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
     if vpn.spec.endpoints.wireguard_servers:
         return _custom(seen, vpn)
     without_port = _without_port(seen, vpn.spec)
-    automatic = vpn.spec.server_location == types.AUTO_LOCATION
+    automatic = vpn.spec.server_location == piavpns.AUTO_LOCATION
     return dataclasses.replace(
         _listed_by_pia(seen, vpn),
         avoided=without_port if automatic else (),
@@ -51,7 +51,7 @@ def decide(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
     )
 
 
-def _listed_by_pia(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
+def _listed_by_pia(seen: model.Observed, vpn: piavpns.PiaVpn) -> Choice:
     known, spec = seen.server_list, vpn.spec
     errands, regions = _errands(seen, spec), _regions_of(spec)
     if known.servers is None:
@@ -71,7 +71,7 @@ def _listed_by_pia(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
     return Choice(_with_age(known, verdict), servers, errands, regions, waits_for=share.held_by)
 
 
-def _custom(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
+def _custom(seen: model.Observed, vpn: piavpns.PiaVpn) -> Choice:
     wanted = _custom_servers(vpn.spec)
     servers, share = _share(seen, vpn, wanted)
     message = f"{len(servers)} of the {len(wanted)} in spec.endpoints.wireguardServers"
@@ -82,7 +82,7 @@ def _custom(seen: model.Observed, vpn: types.PiaVpn) -> Choice:
     return Choice(verdict, servers, model.Errands(), regions, waits_for=share.held_by)
 
 
-def _custom_servers(spec: types.PiaVpnSpec) -> _Servers:
+def _custom_servers(spec: piavpns.PiaVpnSpec) -> _Servers:
     return tuple(
         gateway_config.Server(gateway_config.CUSTOM_REGION, server.cn, server.address, server.port)
         for server in spec.endpoints.wireguard_servers
@@ -129,7 +129,7 @@ def _look_up(seen: model.Observed) -> model.Errands:
 
 
 def _share(
-    seen: model.Observed, vpn: types.PiaVpn, wanted: _Servers
+    seen: model.Observed, vpn: piavpns.PiaVpn, wanted: _Servers
 ) -> tuple[_Servers, assignment.Share]:
     """Return those of the servers that may be used now, and how they were shared."""
     share = assignment.share(_mine(seen, vpn, wanted), _others(seen))
@@ -137,28 +137,28 @@ def _share(
     return tuple(by_address[address] for address in share.addresses), share
 
 
-def measured(seen: model.Observed, spec: types.PiaVpnSpec) -> tuple[types.MeasuredRegion, ...]:
+def measured(seen: model.Observed, spec: piavpns.PiaVpnSpec) -> tuple[piavpns.MeasuredRegion, ...]:
     """Return the nearest regions as `status.servers` shows them; none unless `auto` asks."""
     known = seen.server_list
     fixed = spec.dedicated_ip_secret_ref is not None or spec.endpoints.wireguard_servers
-    if spec.server_location != types.AUTO_LOCATION or known.servers is None or fixed:
+    if spec.server_location != piavpns.AUTO_LOCATION or known.servers is None or fixed:
         return ()
     ranked = locations.ranked(
         known.servers, known.latencies or {}, port_forwarding=seen.port_forwarding
     )
     return tuple(
-        types.MeasuredRegion(region.id, round(seconds * 1000))
+        piavpns.MeasuredRegion(region.id, round(seconds * 1000))
         for region, seconds in ranked[:MEASURED_SHOWN]
     )
 
 
-def _regions_of(spec: types.PiaVpnSpec) -> tuple[str, ...]:
-    if spec.server_location == types.AUTO_LOCATION:
+def _regions_of(spec: piavpns.PiaVpnSpec) -> tuple[str, ...]:
+    if spec.server_location == piavpns.AUTO_LOCATION:
         return ()
     return tuple(dict.fromkeys((spec.server_location, *spec.fallback_locations)))
 
 
-def _without_port(seen: model.Observed, spec: types.PiaVpnSpec) -> tuple[str, ...]:
+def _without_port(seen: model.Observed, spec: piavpns.PiaVpnSpec) -> tuple[str, ...]:
     """Return the regions where PIA forwards no port, while an app wants one."""
     listed, regions = seen.server_list.servers, _regions_of(spec)
     if listed is None or not seen.port_forwarding:
@@ -167,17 +167,17 @@ def _without_port(seen: model.Observed, spec: types.PiaVpnSpec) -> tuple[str, ..
     return tuple(sorted(region for region in without if not regions or region in regions))
 
 
-def _errands(seen: model.Observed, spec: types.PiaVpnSpec) -> model.Errands:
+def _errands(seen: model.Observed, spec: piavpns.PiaVpnSpec) -> model.Errands:
     known = seen.server_list
     due = known.refresh_time is None or model.is_due(known.refresh_time, seen.now)
     failure_over = known.failure is None or model.is_due(known.failure.retry_time, seen.now)
-    automatic = spec.server_location == types.AUTO_LOCATION
+    automatic = spec.server_location == piavpns.AUTO_LOCATION
     measure = automatic and known.servers is not None and known.latencies is None
     return model.Errands(fetch_list=due and failure_over, measure=measure)
 
 
 def _candidates(
-    spec: types.PiaVpnSpec, known: model.ServerListState, tunnels: int, *, port_forwarding: bool
+    spec: piavpns.PiaVpnSpec, known: model.ServerListState, tunnels: int, *, port_forwarding: bool
 ) -> locations.Candidates:
     """Return what a tunnel may use that shares its account's servers with so many `tunnels`."""
     assert known.servers is not None  # noqa: S101 - the callers looked
@@ -204,7 +204,7 @@ def _kept(seen: model.Observed) -> _Servers:
     return tuple(server for server in config.servers if server.address not in taken)
 
 
-def _mine(seen: model.Observed, vpn: types.PiaVpn, found: _Servers) -> assignment.Party:
+def _mine(seen: model.Observed, vpn: piavpns.PiaVpn, found: _Servers) -> assignment.Party:
     return assignment.Party(
         name=vpn.name,
         wants=tuple(server.address for server in found),
@@ -246,7 +246,7 @@ def _listed(config: gateway_config.GatewayConfig | None) -> frozenset[assignment
     return frozenset(server.address for server in config.servers) if config else frozenset()
 
 
-def _session(vpn: types.PiaVpn) -> assignment.Address | None:
+def _session(vpn: piavpns.PiaVpn) -> assignment.Address | None:
     return vpn.status.session.server_address if vpn.status.session is not None else None
 
 
@@ -265,7 +265,7 @@ def _in_use(found: locations.Candidates, share: assignment.Share) -> model.Verdi
 
 def _found(
     known: serverlist.ServerList,
-    spec: types.PiaVpnSpec,
+    spec: piavpns.PiaVpnSpec,
     found: locations.Candidates,
     servers: _Servers,
 ) -> model.Verdict:
@@ -282,7 +282,7 @@ def _found(
                 "renewals need not break connections"
             )
         return model.Verdict(Status.TRUE, Reason.SERVERS_FOUND, message)
-    if spec.server_location == types.AUTO_LOCATION:
+    if spec.server_location == piavpns.AUTO_LOCATION:
         return model.Verdict(
             Status.FALSE,
             Reason.NO_SERVER_ANSWERED,

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Collection, Iterable
 
 from piavpn import kube
-from piavpn.api import gateway_config, names, types
+from piavpn.api import gateway_config, names, piavpns
 from piavpn.controller import accounts, model
 
 
@@ -43,9 +43,9 @@ class Gateways:
 
 
 def of(
-    vpn: types.PiaVpn,
+    vpn: piavpns.PiaVpn,
     credentials: model.Credentials | model.CredentialsProblem,
-    others: Iterable[types.PiaVpn],
+    others: Iterable[piavpns.PiaVpn],
     gateways: Gateways,
 ) -> tuple[model.Sibling, ...]:
     """Return the other VPNs of the account: by its user name, or the same Secret."""

@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Collection, Iterable
 
 from piavpn.api.gateway_config import PortForwarding
-from piavpn.api.types import Protocol
+from piavpn.api.protocols import Protocol
 
 MAP, EXITS = "inet piavpn forwarded", "inet piavpn exits"
 

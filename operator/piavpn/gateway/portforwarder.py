@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from piavpn import logs
-from piavpn.api import conditions, types
+from piavpn.api import conditions, protocols
 from piavpn.api.gateway_config import GatewayConfig
 from piavpn.gateway import (
     events,
@@ -247,7 +247,7 @@ def _is_trouble(said: conditions.Condition) -> bool:
 def _is_checkable(config: GatewayConfig) -> bool:
     """Tell whether somebody can try the port: by TCP, which all such services do."""
     wanted = config.port_forwarding
-    by_tcp = wanted is not None and types.Protocol.TCP in wanted.protocol.protocols
+    by_tcp = wanted is not None and protocols.Protocol.TCP in wanted.protocol.protocols
     return by_tcp and config.port_check_url is not None
 
 

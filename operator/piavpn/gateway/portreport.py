@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from piavpn.api import codec, conditions, types
+from piavpn.api import codec, conditions, piavpns
 from piavpn.api.gateway_config import PortForwarding
 from piavpn.gateway import portforward
 from piavpn.gateway.events import Event
@@ -17,7 +17,7 @@ from piavpn.pia.portforward import SignedPort
 class PortReport:
     """The port's part of a PiaVpn's status, but for the condition's time and generation."""
 
-    forwarded_port: types.ForwardedPort | None
+    forwarded_port: piavpns.ForwardedPort | None
     condition: conditions.Condition
     is_open: conditions.Condition | None = None
     """None where nobody outside can be asked."""
@@ -97,13 +97,13 @@ def _moving_on(why: Failure) -> Failure:
     )
 
 
-def _told(memory: portforward.Memory) -> types.ForwardedPort | None:
+def _told(memory: portforward.Memory) -> piavpns.ForwardedPort | None:
     """Return the port that the receiver hears of: never one that was not bound before."""
     held = memory.held
     if held is None:
         return None
     expires_at = held.expires_at.replace(microsecond=0)
-    return types.ForwardedPort(held.port, expires_at, memory.bound_at)
+    return piavpns.ForwardedPort(held.port, expires_at, memory.bound_at)
 
 
 def _bound(

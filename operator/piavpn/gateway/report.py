@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from piavpn import kube
-from piavpn.api import codec, names, types
+from piavpn.api import codec, names, piavpns
 from piavpn.gateway import events, portreport, status
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Reporter:
             self._events.popleft()
 
     def _write_status(self, cluster: kube.Cluster, vpn: kube.Object, report: status.Report) -> None:
-        known = codec.decode(types.PiaVpnStatus, vpn.get("status") or {})
+        known = codec.decode(piavpns.PiaVpnStatus, vpn.get("status") or {})
         wanted = status.body(
             self._vpn,
             report,

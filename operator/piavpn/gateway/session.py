@@ -9,7 +9,7 @@ import dataclasses
 import ipaddress
 from datetime import datetime
 
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.api.gateway_config import Server
 from piavpn.gateway import slots
 from piavpn.pia.registration import Registration
@@ -41,13 +41,13 @@ class Session:
         """The slot that it is in."""
         return slots.of_link(self.link)
 
-    def to_status(self, renew_time: datetime | None = None) -> types.Session:
+    def to_status(self, renew_time: datetime | None = None) -> piavpns.Session:
         """Return it as `status.session` shows it.
 
         Args:
             renew_time: when another session takes its place, where that is known.
         """
-        return types.Session(
+        return piavpns.Session(
             region=self.region,
             server=self.cn,
             server_address=self.address,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from piavpn.api import codec, conditions, types
+from piavpn.api import codec, conditions, piavpns
 from piavpn.api.gateway_config import GatewayConfig
 from piavpn.gateway import decide, moves, portreport
 from piavpn.gateway.memory import Failure, Memory
@@ -28,7 +28,7 @@ _FAILING = {
 class Report:
     """The gateway's part of a PiaVpn's status, but for times and generation."""
 
-    session: types.Session | None
+    session: piavpns.Session | None
     registered: conditions.Condition
     tunnel_up: conditions.Condition
     candidates: tuple[ipaddress.IPv4Address, ...] = ()

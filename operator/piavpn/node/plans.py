@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from piavpn.api import names
 from piavpn.api.conditions import PodCondition
 from piavpn.api.gateway_config import Server
-from piavpn.api.types import PiaVpn
+from piavpn.api.piavpns import PiaVpn
 from piavpn.node import outlet, reasons
 from piavpn.node.decide import Problem
 from piavpn.node.model import Network, Owner, Pod, PodPlan, Role

@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar
 from piavpn import kube
 from piavpn.api import names
 from piavpn.api.conditions import Condition
-from piavpn.api.types import PiaVpn, VpnServiceContainer
+from piavpn.api.piavpns import PiaVpn
+from piavpn.api.vpnapps import VpnServiceContainer
 from piavpn.node import readers
 from piavpn.node.model import Owner
 from piavpn.node.plans import Snapshot

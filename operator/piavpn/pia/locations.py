@@ -8,7 +8,7 @@ import ipaddress
 import math
 from collections.abc import Iterable, Iterator, Mapping
 
-from piavpn.api import gateway_config, types
+from piavpn.api import gateway_config, piavpns
 from piavpn.pia import serverlist
 
 AUTO_REGIONS = 3
@@ -52,7 +52,7 @@ def candidates(  # noqa: PLR0913 - what a choice depends on
     chosen: dict[ipaddress.IPv4Address, gateway_config.Server] = {}
     unknown, unavailable = [], []
     for wanted in dict.fromkeys((location, *fallbacks)):
-        if wanted == types.AUTO_LOCATION:
+        if wanted == piavpns.AUTO_LOCATION:
             nearest = ranked(server_list, latencies, port_forwarding=port_forwarding)
             regions: tuple[serverlist.Region, ...] | None
             regions = tuple(region for region, _ in nearest[:auto_regions])

@@ -29,7 +29,7 @@ from fakepia_world import FakePia
 from namespaces import Namespace
 
 from fakepia import world
-from piavpn.api import types
+from piavpn.api import piavpns
 from piavpn.api.gateway_config import GatewayConfig, Server
 from piavpn.net import netns, nft
 from piavpn.pia import login
@@ -38,7 +38,7 @@ HOST, GATEWAY, APP = "10.100.0.1", "10.100.0.2", "10.100.0.10"
 CLUSTER, POD_ADDRESS = "10.244.0.1", "10.244.0.5"
 API_PORT = 6443
 ACCOUNT = ("p1234567", "correct horse")
-NETWORK = types.NetworkStatus(
+NETWORK = piavpns.NetworkStatus(
     subnet=ipaddress.IPv4Network("10.100.0.0/24"),
     bridge="br-home",
     host_address=ipaddress.IPv4Address(HOST),

@@ -10,10 +10,10 @@ import gateway_process
 import namespaces
 from gateway_world import NETWORK, POD_ADDRESS, World
 
-from piavpn.api import names, types
+from piavpn.api import names, piavpns
 from piavpn.controller import build_proxy
 
-PROXY = types.HttpProxy()
+PROXY = piavpns.HttpProxy()
 THROUGH = f"--proxy http://{POD_ADDRESS}:{PROXY.port} --silent --show-error --max-time 5"
 _ECHO = 7
 

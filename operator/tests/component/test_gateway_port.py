@@ -21,7 +21,7 @@ from port_receiver import HEARD, RECEIVER, bound, dial, listening, ports_at
 
 from fakepia.world import FRONT
 from piavpn.api.gateway_config import PortForwarding, Renewal
-from piavpn.api.types import ForwardedProtocol
+from piavpn.api.protocols import ForwardedProtocol
 
 
 @pytest.fixture
