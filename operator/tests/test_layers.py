@@ -37,6 +37,8 @@ MUST_BE_PURE = (
     "piavpn.controller.readiness",
     "piavpn.controller.reasons",
     "piavpn.controller.renewal",
+    "piavpn.controller.server_parties",
+    "piavpn.controller.server_verdicts",
     "piavpn.controller.servers",
     "piavpn.controller.templates",
     "piavpn.gate.proc",
