@@ -13,6 +13,7 @@ from typing import Any
 
 import kube_server
 import pytest
+from kube_calls import Call
 
 from piavpn import kube
 from piavpn.cli import main
@@ -185,7 +186,7 @@ def put_pod(
 def on_patch(api: kube_server.Api, resource: str, then: Callable[[], None]) -> None:
     """Do as other programs do, as soon as somebody patches such an object."""
 
-    def react(call: kube_server.Call) -> None:
+    def react(call: Call) -> None:
         if (call.verb, call.resource) == ("patch", resource):
             # Once the server has answered: it lets one in after the other.
             threading.Thread(target=then).start()

@@ -21,6 +21,7 @@ import test_manifests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from kube_calls import Call
 from pia_server import Reply
 
 from piavpn import keptlists, kube, metrics
@@ -285,7 +286,7 @@ def eventually(holds: Callable[[], bool], shown: Callable[[], object] = lambda: 
         time.sleep(0.01)
 
 
-def granted(call: kube_server.Call) -> bool:
+def granted(call: Call) -> bool:
     """Tell whether the operator's roles allow it; an apply that creates needs both verbs."""
     everywhere = test_manifests.GRANTS["piavpn-operator", "ClusterRole"]
     own = test_manifests.GRANTS["piavpn-operator", "Role"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 import http.server
 import itertools
 import json
@@ -18,27 +17,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import kube_objects
+from kube_calls import Call, read, text_name
 from kubernetes import client
 
 from piavpn import kube
 
 Object = dict[str, Any]
 CREATED = "2026-11-23T11:00:00Z"
-
-
-@dataclasses.dataclass(frozen=True)
-class Call:
-    """One request: its verb as RBAC names it, and the path's parts."""
-
-    verb: str
-    group: str
-    resource: str
-    namespace: str | None
-    name: str | None
-    selector: str = ""
-    fields: str = ""
-    query: str = ""
-    content: str = ""
 
 
 class RefusalError(Exception):
@@ -238,11 +223,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else None
-        call = _call(self.command, self.path, self.headers.get("Content-Type") or "")
+        call = read(self.command, self.path, self.headers.get("Content-Type") or "")
         if call.verb == "watch":
             self._follow(call)
             return
-        if (text := self.server.texts.get(_text_name(self.path))) is not None:
+        if (text := self.server.texts.get(text_name(self.path))) is not None:
             self._send(200, "text/plain", text.encode())
             return
         try:
@@ -275,40 +260,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
         pass
-
-
-def _text_name(target: str) -> str:
-    path, _, query = target.partition("?")
-    container = dict(urllib.parse.parse_qsl(query)).get("container")
-    return f"{path}?container={container}" if container else path
-
-
-def _call(method: str, target: str, content: str) -> Call:
-    path, _, query = target.partition("?")
-    parts = path.strip("/").split("/")
-    if parts == ["version"]:
-        parts = ["api", "v1", *parts]
-    group = "" if parts[0] == "api" else parts[1]
-    parts = parts[2 if parts[0] == "api" else 3 :]
-    namespace = None
-    if parts[0] == "namespaces" and len(parts) > 2:
-        namespace, parts = parts[1], parts[2:]
-    resource, name = parts[0], parts[1] if len(parts) > 1 else None
-    verb = {"PATCH": "patch", "POST": "create", "DELETE": "delete"}.get(method)
-    fields = dict(urllib.parse.parse_qsl(query))
-    if "watch" in fields:
-        verb = "watch"
-    return Call(
-        verb=verb or ("get" if name else "list"),
-        group=group,
-        resource="/".join([resource, *parts[2:]]),
-        namespace=namespace,
-        name=name,
-        selector=fields.get("labelSelector", ""),
-        fields=fields.get("fieldSelector", ""),
-        query=query,
-        content=content,
-    )
 
 
 def _served(kind: kube.Kind) -> tuple[str, str]:

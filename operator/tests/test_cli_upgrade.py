@@ -10,6 +10,7 @@ import cli_world
 import kube_server
 import pytest
 from cli_world import SYSTEM, Kubectl, Said
+from kube_calls import Call
 
 from piavpn import kube
 
@@ -62,7 +63,7 @@ def stateful_sets_make_pods(
 ) -> None:
     """Have a new pod made when one is asked for that was deleted, as StatefulSets do."""
 
-    def make(call: kube_server.Call) -> None:
+    def make(call: Call) -> None:
         if (call.verb, call.resource) == ("get", "pods"):
             there = {pod["metadata"]["name"] for pod in api.all(kube.PODS)}
             assert call.name is not None

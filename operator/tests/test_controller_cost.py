@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from controller_world import GATEWAY, NAMESPACE, World, running
-from kube_server import Call
+from kube_calls import Call
 
 from piavpn import kube
 

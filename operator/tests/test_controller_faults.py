@@ -19,7 +19,8 @@ from controller_world import (
     eventually,
     running,
 )
-from kube_server import Call, RefusalError, SilenceError
+from kube_calls import Call
+from kube_server import RefusalError, SilenceError
 from pia_server import Reply
 
 from piavpn import kube

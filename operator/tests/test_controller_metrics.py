@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from controller_world import World, eventually, running
-from kube_server import Call, RefusalError
+from kube_calls import Call
+from kube_server import RefusalError
 from pia_server import Reply
 
 from piavpn import kube

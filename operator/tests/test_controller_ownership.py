@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from controller_world import World, running
-from kube_server import Call, RefusalError
+from kube_calls import Call
+from kube_server import RefusalError
 
 from piavpn import kube
 from piavpn.controller import ownership

@@ -19,7 +19,7 @@ from controller_world import (
     eventually,
     running,
 )
-from kube_server import Call
+from kube_calls import Call
 from pia_server import Reply
 
 from piavpn import kube

@@ -19,7 +19,8 @@ import kube_server
 import pia_server
 import pytest
 from controller_world import AUTHORITY, GATEWAY, LOCAL, NAMESPACE, Pia, World, granted
-from kube_server import Call, SilenceError
+from kube_calls import Call
+from kube_server import SilenceError
 
 from piavpn import kube
 from piavpn.controller import reconciler
