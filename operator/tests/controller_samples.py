@@ -214,3 +214,9 @@ def seen(**changes: Any) -> model.Observed:
         gateway_config=CONFIG,
     )
     return dataclasses.replace(fine, **changes)
+
+
+def failed_login(reason: str, retry: datetime) -> model.Account:
+    return model.Account(
+        "print-1", has_token=False, failure=model.Failure(reason, "what PIA said", retry)
+    )
