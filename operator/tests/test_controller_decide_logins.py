@@ -7,15 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from controller_decisions import (
-    AUTHENTICATED,
-    NOTHING,
-    READY,
-    false,
-    fine_but,
-    true,
-    unknown,
-)
+from controller_decisions import AUTHENTICATED, NOTHING, READY, false, fine_but, true, unknown
 from controller_samples import (
     ACCOUNT,
     EARLIER,

@@ -6,12 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from controller_world import (
-    GATEWAY,
-    NAMESPACE,
-    World,
-    running,
-)
+from controller_world import GATEWAY, NAMESPACE, World, running
 
 from piavpn import kube
 

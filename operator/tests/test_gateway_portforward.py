@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
-import ipaddress
-import random
-from datetime import UTC, datetime, timedelta
-from typing import Any
-
 import pytest
 from gateway_objects import SESSION
+from port_objects import (
+    AROUND,
+    BOUND,
+    DAY,
+    DICE,
+    ELSEWHERE,
+    NOW,
+    PORT,
+    START,
+    WANTED,
+    around,
+    later,
+)
 
 from piavpn.api import piavpns
 from piavpn.api.conditions import Condition, Status
-from piavpn.api.gateway_config import PortForwarding
-from piavpn.api.protocols import ForwardedProtocol, Protocol
-from piavpn.gateway import forwarded, portreport
-from piavpn.gateway.events import Event
-from piavpn.gateway.forwarded import Way
+from piavpn.gateway import portreport
 from piavpn.gateway.memory import Failure
 from piavpn.gateway.portforward import (
-    Around,
     Bind,
-    Check,
-    Decline,
     Memory,
     Off,
     Rest,
     Sign,
     Step,
-    TryFromOutside,
     Wait,
     forwards,
     next_step,
@@ -37,26 +36,7 @@ from piavpn.gateway.portforward import (
 from piavpn.pia import errors
 from piavpn.pia.portforward import SignedPort
 
-NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
-DAY = timedelta(days=1)
-APP = ipaddress.IPv4Address("10.100.0.10")
-PORT = SignedPort("payload", "signature", 45678, NOW + 62 * DAY)
 OTHER = SignedPort("other payload", "other signature", 23456, NOW + 62 * DAY)
-ELSEWHERE = dataclasses.replace(SESSION, cn="zurich402", public_key="another key")
-AROUND = Around(wanted=True, session=SESSION, token="token", checkable=False, now=NOW, clock=1000.0)
-DICE = random.Random(1)
-START = Memory().at(SESSION)
-BOUND = START.signed(PORT).bound(PORT, AROUND, DICE)
-WANTED = PortForwarding(APP)
-
-
-def around(**changes: Any) -> Around:
-    return dataclasses.replace(AROUND, **changes)
-
-
-def later(seconds: float, **changes: Any) -> Around:
-    moment = NOW + timedelta(seconds=seconds)
-    return around(**({"now": moment, "clock": 1000.0 + seconds} | changes))
 
 
 def reported(memory: Memory, step: Step | None = None) -> tuple[str, str]:
@@ -212,143 +192,6 @@ def test_a_server_that_is_left_for_the_port_is_told() -> None:
     )
 
 
-def test_a_bound_port_is_tried_from_outside_soon_and_then_each_hour() -> None:
-    assert next_step(around(checkable=True), BOUND) == Rest()
-    assert next_step(later(10, checkable=True), BOUND) == TryFromOutside(SESSION, 45678)
-    assert next_step(later(10), BOUND) == Rest()
-    reached = BOUND.checked(is_open=True, why="", clock=1010.0)
-    rebound = reached.bound(PORT, later(900), DICE)
-    assert next_step(later(3600, checkable=True), rebound.bound(PORT, later(3599), DICE)) == Rest()
-    assert next_step(later(3610, checkable=True), rebound.bound(PORT, later(3599), DICE)) == (
-        TryFromOutside(SESSION, 45678)
-    )
-
-
-ASKED = NOW - timedelta(seconds=2)
-
-
-def test_a_bound_port_is_tried_at_once_when_somebody_asks_and_once() -> None:
-    reached = BOUND.checked(is_open=True, why="", clock=1000.0)
-    asked = around(checkable=True, asked=ASKED)
-    assert next_step(asked, reached) == TryFromOutside(SESSION, 45678)
-    answered = dataclasses.replace(reached, answered=ASKED)
-    assert next_step(asked, answered) == Rest()
-    again = around(checkable=True, asked=NOW)
-    assert next_step(again, answered) == TryFromOutside(SESSION, 45678)
-
-
-def test_a_request_of_more_than_an_hour_ago_is_none() -> None:
-    asked = around(checkable=True, asked=NOW - timedelta(hours=1))
-    assert next_step(asked, BOUND) == Rest()
-
-
-@pytest.mark.parametrize(
-    ("changes", "memory", "why"),
-    [
-        (
-            {"wanted": False},
-            BOUND,
-            "no app receives a forwarded port: give one receiveForwardedPort: {}",
-        ),
-        (
-            {"checkable": False},
-            BOUND,
-            "nobody can be asked: give spec.endpoints.portCheckURL, and an app that takes TCP",
-        ),
-        ({"session": None}, BOUND, "the port is not forwarded: see the condition PortForwarded"),
-        (
-            {},
-            BOUND.not_bound(PORT, errors.Unreachable("no answer"), 1000.0, DICE),
-            "the port is not forwarded: see the condition PortForwarded",
-        ),
-    ],
-)
-def test_a_request_that_cannot_be_met_is_answered_with_the_cause(
-    changes: dict[str, Any], memory: Memory, why: str
-) -> None:
-    asked = around(**({"checkable": True, "asked": ASKED} | changes))
-    step = next_step(asked, memory)
-    assert step == Decline(why)
-    assert portreport.answer(step, None) == Event(
-        "Warning", "PortChecked", f"The port was not tried from outside: {why}."
-    )
-
-
-def test_what_is_due_comes_before_the_answer() -> None:
-    asked = around(checkable=True, asked=ASKED)
-    assert next_step(asked, START.signed(PORT)) == Bind(SESSION, PORT)
-
-
-@pytest.mark.parametrize(
-    ("found", "event"),
-    [
-        (True, Event("Normal", "PortChecked", "The port was reached from outside.")),
-        (
-            False,
-            Event(
-                "Warning",
-                "PortChecked",
-                "Nobody answers at the port from outside: see whether the app listens there.",
-            ),
-        ),
-        (None, Event("Warning", "PortChecked", "it is away")),
-    ],
-)
-def test_what_came_of_a_try_is_the_answer(found: bool | None, event: Event) -> None:  # noqa: FBT001
-    step = TryFromOutside(SESSION, 45678)
-    tried = BOUND.checked(is_open=found, why="it is away", clock=1010.0)
-    report = portreport.of(tried, step, WANTED, checkable=True)
-    assert portreport.answer(step, report) == event
-    assert portreport.answer(Rest(), report) is None
-
-
-@pytest.mark.parametrize("found", [False, None])
-def test_a_port_that_was_not_reached_is_tried_again_soon(found: bool | None) -> None:  # noqa: FBT001
-    shut = BOUND.checked(is_open=found, why="", clock=1010.0)
-    assert next_step(later(19, checkable=True), shut) == Rest()
-    assert next_step(later(20, checkable=True), shut) == TryFromOutside(SESSION, 45678)
-
-
-def test_a_port_that_stays_shut_is_tried_ever_more_seldom_up_to_ten_minutes() -> None:
-    shut, clock, waits = BOUND, 1010.0, []
-    for _ in range(9):
-        shut = shut.checked(is_open=False, why="", clock=clock)
-        assert shut.check is not None
-        waits.append(shut.check.due - clock)
-    assert waits == [10, 20, 40, 80, 160, 320, 600, 600, 600]
-    reached = shut.checked(is_open=True, why="", clock=clock)
-    shut_again = reached.checked(is_open=False, why="", clock=clock)
-    assert shut_again.check == Check(clock + 10, is_open=False, misses=1)
-
-
-def test_a_port_that_another_session_binds_is_tried_anew() -> None:
-    reached = BOUND.checked(is_open=True, why="", clock=1010.0)
-    moved = reached.at(ELSEWHERE).bound(PORT, later(20), DICE)
-    assert next_step(later(30, session=ELSEWHERE, checkable=True), moved) == (
-        TryFromOutside(ELSEWHERE, 45678)
-    )
-
-
-@pytest.mark.parametrize(
-    ("memory", "status", "reason"),
-    [
-        (BOUND.checked(is_open=True, why="", clock=1010.0), "True", "Reached"),
-        (BOUND.checked(is_open=False, why="", clock=1010.0), "False", "NotReached"),
-        (BOUND.checked(is_open=None, why="it is away", clock=1010.0), "Unknown", "NotChecked"),
-        (BOUND, "Unknown", "NotChecked"),
-        (START.signed(PORT), "Unknown", "NotChecked"),
-    ],
-)
-def test_what_was_found_from_outside_is_a_condition_of_its_own(
-    memory: Memory, status: str, reason: str
-) -> None:
-    report = portreport.of(memory, Rest(), WANTED, checkable=True)
-    assert report is not None
-    assert report.is_open is not None
-    assert (report.is_open.status, report.is_open.reason) == (status, reason)
-    assert report.conditions == (report.condition, report.is_open)
-
-
 def test_the_report_of_a_bound_port() -> None:
     assert portreport.of(BOUND, Rest(), WANTED) == portreport.PortReport(
         piavpns.ForwardedPort(45678, NOW + 62 * DAY, NOW),
@@ -380,32 +223,3 @@ def test_a_bound_port_that_ends_soon_says_why_there_is_no_new_one() -> None:
 
 def test_nothing_is_reported_while_no_app_wants_a_port() -> None:
     assert portreport.of(BOUND, Off(), None) is None
-
-
-def test_a_port_goes_to_the_same_number_of_the_receiver() -> None:
-    assert forwarded.ways(PortForwarding(APP), [45678]) == {
-        Way(Protocol.TCP, 45678, APP, 45678),
-        Way(Protocol.UDP, 45678, APP, 45678),
-    }
-
-
-def test_or_to_a_fixed_one_by_one_protocol() -> None:
-    wanted = PortForwarding(APP, ForwardedProtocol.UDP, 6881)
-    assert forwarded.ways(wanted, [45678]) == {Way(Protocol.UDP, 45678, APP, 6881)}
-
-
-def test_no_receiver_has_no_ways() -> None:
-    assert forwarded.ways(None, [45678]) == frozenset()
-
-
-def test_the_map_is_replaced_in_one_transaction() -> None:
-    wanted = forwarded.ways(PortForwarding(APP, port=6881), [45678, 23456])
-    assert forwarded.update(wanted, {ipaddress.IPv4Address("198.18.11.1")}) == (
-        "flush map inet piavpn forwarded\n"
-        "flush set inet piavpn exits\n"
-        "add element inet piavpn exits { 198.18.11.1 }\n"
-        "add element inet piavpn forwarded { tcp . 23456 : 10.100.0.10 . 6881 }\n"
-        "add element inet piavpn forwarded { udp . 23456 : 10.100.0.10 . 6881 }\n"
-        "add element inet piavpn forwarded { tcp . 45678 : 10.100.0.10 . 6881 }\n"
-        "add element inet piavpn forwarded { udp . 45678 : 10.100.0.10 . 6881 }\n"
-    )
