@@ -121,6 +121,7 @@ REFUSED = [
         pod("a", volumes=[{"name": "a", "hostPath": {"path": "/var//run"}}]),
         "hostPath /var/run/, which opens the whole node: mount a narrower one",
     ),
+    (in_place(NAMESPACE, ""), "label piavpn.dev/vpn is empty: set it to the name of a PiaVpn, or"),
     (in_place(NAMESPACE, "nobody"), "where there is a PiaVpn nobody that has a network"),
     (in_place(NAMESPACE, "nobody"), "the pod has to bring it: see docs/labelled-pods.md"),
     (in_place("default", VPN), f"of PiaVpn {VPN} does not select namespace default: have the"),

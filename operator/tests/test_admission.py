@@ -59,6 +59,16 @@ def test_no_value_of_a_patch_is_a_list_of_objects() -> None:
         assert not re.search(r"value:\s*\[\s*Object", patch["jsonPatch"]["expression"])
 
 
+def test_an_empty_vpn_label_is_refused_in_words_of_its_own() -> None:
+    """Only the first rule that does not hold is told: no policy has put a gate into such a pod."""
+    first = VALIDATING["piavpn-confined-pods"]["validations"][0]
+    assert first == {
+        "expression": "variables.lives || "
+        "object.metadata.?labels[?'piavpn.dev/vpn'].orValue('none') != ''",
+        "message": "label piavpn.dev/vpn is empty: set it to the name of a PiaVpn, or take it out",
+    }
+
+
 def test_an_empty_service_label_is_refused() -> None:
     """Both policies on labelled pods pass by whatever has that label, and so has the address."""
     rules = [each["expression"] for each in VALIDATING["piavpn-confined-pods"]["validations"]]
