@@ -32,10 +32,16 @@ FACTS = {
 }
 
 
+POLICIES = {
+    doctor_seen.VALIDATING: "piavpn-confined-pods",
+    doctor_seen.MUTATING: "piavpn-labelled-pods",
+}
 ALL_WELL = """\
 ok     Kubernetes                      v1.36.3
 ok     CRD piavpns                     has all fields that this plugin knows
 ok     CRD vpnservicecontainers        has all fields that this plugin knows
+ok     policy piavpn-confined-pods     there, and bound
+ok     policy piavpn-labelled-pods     there, and bound
 ok     operator                        runs
 ok     rights of piavpn-operator       as the manifests grant them
 ok     rights of piavpn-node-agent     as the manifests grant them
@@ -52,7 +58,7 @@ ok     PiaVpn home                     Ready: through zurich401 (198.18.11.1) in
 ok     vpnapp media/web                Ready
 ok     images                          all parts run piavpn:0.1.0
 
-18 checks: 18 ok, 0 to be looked at, 0 failed
+20 checks: 20 ok, 0 to be looked at, 0 failed
 """
 
 
@@ -87,6 +93,9 @@ def _cluster(api: kube_server.Api) -> None:
         made = yaml.safe_load((crd_schema.ROOT / f"crds/{plural}.yaml").read_text())
         name = made["metadata"]["name"]
         api.put(doctor_seen.DEFINITIONS, name, spec=made["spec"])
+    for kinds, policy in POLICIES.items():
+        for kind in kinds:
+            api.put(kind, policy)
     cli_world.put_vpn(api)
     cli_world.put_app(api)
     api.put(doctor_seen.DEPLOYMENTS, "piavpn-operator", SYSTEM, status={"readyReplicas": 1})
@@ -304,6 +313,59 @@ def test_an_older_cluster_and_older_crds_are_told(api: kube_server.Api, kubectl:
     older, crd = found(kubectl)
     assert (older["said"], older["todo"]) == ("it is v1.30.2", "upgrade it to 1.31 or newer")
     assert crd["said"] == "older than this plugin: it has no spec.dns"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "todo"),
+    [
+        (doctor_seen.VALIDATING, "kubectl apply -k manifests/base"),
+        (
+            doctor_seen.MUTATING,
+            "kubectl apply -k manifests/mutating, if there are to be pods by label alone",
+        ),
+    ],
+)
+def test_an_admission_policy_that_is_not_there_or_not_bound_is_told(
+    api: kube_server.Api, kubectl: Kubectl, kinds: tuple[kube.Kind, ...], todo: str
+) -> None:
+    name, (policy, binding) = POLICIES[kinds], kinds
+    for kind in (binding, policy):
+        api.remove(kind, name)
+        finding = only(kubectl)
+        assert (finding["level"], finding["check"]) == ("warn", f"policy {name}")
+        assert finding["said"].startswith(f"there is no {kind.kind} {name}: ")
+        assert finding["todo"] == todo
+
+
+def test_before_kubernetes_1_36_no_mutating_policy_is_asked_for(
+    api: kube_server.Api, kubectl: Kubectl
+) -> None:
+    api.version = "v1.35.9"
+    for kind in doctor_seen.MUTATING:
+        api.remove(kind, POLICIES[doctor_seen.MUTATING])
+    assert found(kubectl) == []
+    assert not {"mutatingadmissionpolicies"} & {call.resource for call in api.calls}
+
+
+def test_policies_that_may_not_be_read_are_told_as_such(
+    api: kube_server.Api, kubectl: Kubectl
+) -> None:
+    api.allowed = lambda call: call.group != "admissionregistration.k8s.io"
+    finding = only(kubectl)
+    assert (finding["level"], finding["check"]) == ("warn", "admission policies")
+    assert finding["said"].startswith("not looked at: GET /apis/admissionregistration.k8s.io/v1/")
+
+
+def test_the_manifests_have_the_policies_that_the_doctor_looks_for() -> None:
+    for folder, kinds in (("base", doctor_seen.VALIDATING), ("mutating", doctor_seen.MUTATING)):
+        there = {
+            (body["apiVersion"], body["kind"], body["metadata"]["name"])
+            for file in (crd_schema.ROOT / "manifests" / folder).glob("*.yaml")
+            for body in yaml.safe_load_all(file.read_text())
+            if "metadata" in body
+        }
+        wanted = {(kind.api_version, kind.kind, POLICIES[kinds]) for kind in kinds}
+        assert wanted <= there
 
 
 def test_parts_of_another_image_are_named_with_the_command_that_moves_them(

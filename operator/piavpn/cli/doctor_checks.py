@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator
 
-from piavpn.api import codec, piavpns, vpnapps
-from piavpn.cli import doctor_nodes, doctor_rights
-from piavpn.cli.doctor_model import Object, Seen
+from piavpn.api import codec, piavpns, types, vpnapps
+from piavpn.cli import doctor_admission, doctor_nodes, doctor_rights
+from piavpn.cli.doctor_model import Object, Seen, release
 from piavpn.cli.findings import Finding, fail, ok, warn
 
 OLDEST = (1, 31)
@@ -26,6 +25,7 @@ def every(seen: Seen) -> list[Finding]:
     return [
         *_version(seen),
         *_definitions(seen),
+        *doctor_admission.every(seen),
         *_operator(seen),
         *_rights(seen),
         *doctor_nodes.every(seen),
@@ -38,11 +38,11 @@ def every(seen: Seen) -> list[Finding]:
 
 
 def _version(seen: Seen) -> Iterator[Finding]:
-    found = re.match(r"v(\d+)\.(\d+)", seen.version)
+    found = release(seen.version)
     wanted = ".".join(map(str, OLDEST))
     if found is None:
         yield warn("Kubernetes", "the version is not known", f"see that it is {wanted} or newer")
-    elif (int(found[1]), int(found[2])) < OLDEST:
+    elif found < OLDEST:
         yield fail("Kubernetes", f"it is {seen.version}", f"upgrade it to {wanted} or newer")
     else:
         yield ok("Kubernetes", seen.version)

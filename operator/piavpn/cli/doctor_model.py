@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -35,6 +36,8 @@ class Seen:
     service_cidrs: tuple[str, ...] = ()
     namespaces: Mapping[str, Object] = dataclasses.field(default_factory=dict)
     """By name."""
+    policies: Mapping[str, Object | None] = dataclasses.field(default_factory=dict)
+    """By kind: our admission policies for confined pods, and their bindings; None: not there."""
     secrets: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
     """By name, in the operator's namespace: the keys that hold something."""
     denied: Mapping[str, tuple[doctor_rights.Right, ...]] = dataclasses.field(default_factory=dict)
@@ -42,3 +45,9 @@ class Seen:
     denied_user: tuple[doctor_rights.Right, ...] = ()
     unread: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """By what could not be asked: why."""
+
+
+def release(version: str) -> tuple[int, int] | None:
+    """Return major and minor of a Kubernetes version; None where they are not known."""
+    found = re.match(r"v(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2])) if found else None

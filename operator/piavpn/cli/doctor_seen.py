@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from piavpn import kube
 from piavpn.api import names
-from piavpn.cli import doctor_rights
-from piavpn.cli.doctor_model import Object, Seen
+from piavpn.cli import doctor_admission, doctor_rights
+from piavpn.cli.doctor_model import Object, Seen, release
 
 _Found = TypeVar("_Found")
 
@@ -22,6 +22,37 @@ DEFINITIONS = kube.Kind(
     "customresourcedefinitions",
     namespaced=False,
 )
+_ADMISSION = "admissionregistration.k8s.io/v1"
+VALIDATING = (
+    kube.Kind(
+        _ADMISSION,
+        "ValidatingAdmissionPolicy",
+        "validatingadmissionpolicies",
+        namespaced=False,
+    ),
+    kube.Kind(
+        _ADMISSION,
+        "ValidatingAdmissionPolicyBinding",
+        "validatingadmissionpolicybindings",
+        namespaced=False,
+    ),
+)
+MUTATING = (
+    kube.Kind(
+        _ADMISSION,
+        "MutatingAdmissionPolicy",
+        "mutatingadmissionpolicies",
+        namespaced=False,
+    ),
+    kube.Kind(
+        _ADMISSION,
+        "MutatingAdmissionPolicyBinding",
+        "mutatingadmissionpolicybindings",
+        namespaced=False,
+    ),
+)
+MUTATING_SINCE = (1, 36)
+"""Kubernetes that serves them without being told to."""
 _AUTHORIZATION = "authorization.k8s.io/v1"
 ACCESS = kube.Kind(_AUTHORIZATION, "SubjectAccessReview", "subjectaccessreviews", namespaced=False)
 OWN_ACCESS = kube.Kind(
@@ -87,6 +118,7 @@ class Observer:
                 for cidr in item["spec"].get("cidrs", [])
             ),
             namespaces=self._namespaces({self._namespace, *(_namespace(app) for app in apps)}),
+            policies=self._policies(version),
             secrets=self._secrets(vpns),
             denied={account: self._denied(account) for account in doctor_rights.OF_PROGRAMS},
             denied_user=self._denied_to_user(),
@@ -127,6 +159,16 @@ class Observer:
             for name in sorted(wanted)
         }
         return {name: item for name, item in found.items() if item is not None}
+
+    def _policies(self, version: str) -> dict[str, Object | None]:
+        wanted = [(kind, doctor_admission.CONFINED_PODS) for kind in VALIDATING]
+        if (release(version) or (0, 0)) >= MUTATING_SINCE:
+            wanted += [(kind, doctor_admission.LABELLED_PODS) for kind in MUTATING]
+        return self._ask(
+            doctor_admission.UNREAD,
+            lambda: {kind.kind: self._cluster.get(kind, name) for kind, name in wanted},
+            {},
+        )
 
     def _secrets(self, vpns: Iterable[Object]) -> dict[str, frozenset[str]]:
         found: dict[str, frozenset[str]] = {}
