@@ -183,6 +183,15 @@ def put_pod(
     )
 
 
+def put_labelled_pod(
+    api: kube_server.Api, name: str = "crawler-x", namespace: str = "office", **status: Any
+) -> None:
+    """Make a pod of a user's own behind the tunnel, confined but for what `status` says."""
+    put_pod(api, name, namespace, {"piavpn.dev/vpn": "home"}, **status)
+    address = {"piavpn.dev/address": "10.100.0.11"}
+    api.put(kube.PODS, name, namespace, metadata={"annotations": address})
+
+
 def on_patch(api: kube_server.Api, resource: str, then: Callable[[], None]) -> None:
     """Do as other programs do, as soon as somebody patches such an object."""
 

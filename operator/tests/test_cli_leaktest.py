@@ -45,6 +45,45 @@ def test_a_test_is_asked_for_and_its_answer_shown(api: kube_server.Api, kubectl:
     assert annotations == {"piavpn.dev/leak-test-requested-at": "2026-11-23T12:00:00Z"}
 
 
+def test_a_pod_by_label_is_tested_by_its_own_name_and_among_all(
+    api: kube_server.Api, kubectl: Kubectl
+) -> None:
+    cli_world.put_labelled_pod(api, conditions=judged("True", "NothingLeaked", PASSED))
+    answer = judged("True", "NothingLeaked", PASSED + ASKED)
+    cli_world.on_patch(api, "pods", lambda: cli_world.put_labelled_pod(api, conditions=answer))
+    shown = Said(
+        0,
+        "APP                NODE     RESULT    ATTEMPTS   DETAIL\n"
+        f"office/crawler-x   worker   no leak   20         {PASSED}\n",
+    )
+    for arguments in (["office/crawler-x"], ["crawler-x", "-n", "office"], [], ["-n", "office"]):
+        assert kubectl.piavpn("leaktest", *arguments) == shown
+        annotations = api.get(kube.PODS, "crawler-x", "office")["metadata"]["annotations"]
+        assert annotations.pop("piavpn.dev/leak-test-requested-at") == "2026-11-23T12:00:00Z"
+        api.put(
+            kube.PODS,
+            "crawler-x",
+            "office",
+            metadata={"annotations": {"piavpn.dev/leak-test-requested-at": None}},
+            status={"conditions": judged("True", "NothingLeaked", PASSED)},
+        )
+
+
+def test_an_app_and_a_pod_by_label_of_one_name_are_two(
+    api: kube_server.Api, kubectl: Kubectl
+) -> None:
+    cli_world.put_app(api, spec={"suspend": True})
+    waits = condition("piavpn.dev/Confined", "False", "AddressUnknown", "it has no address yet")
+    cli_world.put_labelled_pod(api, "web", "media", conditions=[waits])
+    assert kubectl.piavpn("leaktest") == Said(
+        1,
+        "APP         NODE     RESULT       ATTEMPTS   DETAIL\n"
+        "media/web   -        not tested   -          suspended\n"
+        "media/web   worker   not tested   -          AddressUnknown: it has no address yet\n",
+    )
+    assert kubectl.piavpn("leaktest", "web").code == 0  # the app
+
+
 def test_a_leak_ends_with_1_and_is_named(api: kube_server.Api, kubectl: Kubectl) -> None:
     put_old_answer(api)
     answering(api, "False", "Leaked", "got out: TCP bound to a link left by eth0")
@@ -108,6 +147,23 @@ def test_an_app_that_sleeps_is_no_reason_to_worry(api: kube_server.Api, kubectl:
     ]
 
 
+def test_a_pod_that_is_behind_no_tunnel_by_label_is_none_to_test(
+    api: kube_server.Api, kubectl: Kubectl
+) -> None:
+    put_old_answer(api)
+    cli_world.put_pod(api, "ordinary", labels={"app": "ordinary"})
+    for name in ("web-0", "ordinary"):
+        assert kubectl.piavpn("leaktest", name).err.startswith(
+            f"error: there is no VpnServiceContainer or labelled pod '{name}' in namespace 'media'"
+        )
+    assert kubectl.piavpn("leaktest", "-n", "empty") == Said(
+        2,
+        "",
+        "error: there is nothing to test: no VpnServiceContainer, and no pod with label "
+        "piavpn.dev/vpn\n",
+    )
+
+
 def test_an_unknown_app_is_answered_with_similar_names(
     api: kube_server.Api, kubectl: Kubectl
 ) -> None:
@@ -115,6 +171,6 @@ def test_an_unknown_app_is_answered_with_similar_names(
     assert kubectl.piavpn("leaktest", "web") == Said(
         2,
         "",
-        "error: there is no VpnServiceContainer 'web' in namespace 'media': "
+        "error: there is no VpnServiceContainer or labelled pod 'web' in namespace 'media': "
         "did you mean office/web?\n",
     )

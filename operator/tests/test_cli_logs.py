@@ -85,6 +85,21 @@ def test_what_all_parts_say_of_a_tunnel_is_told_in_order(kubectl: Kubectl) -> No
     assert (said.code, said.out, said.err) == (0, TOLD, "")
 
 
+def test_the_gates_of_pods_by_label_are_among_them(api: kube_server.Api, kubectl: Kubectl) -> None:
+    cli_world.put_labelled_pod(api)
+    put_log(api, "crawler-x", "piavpn-gate", "10:00:09Z passed", namespace="office")
+    put_log(
+        api, "agent-on-worker", "main",
+        "10:00:08Z INFO Pod office/crawler-x: attached and locked",
+        "10:00:08.5Z INFO Pod office/crawler-xy: attached and locked",
+    )  # fmt: skip
+    said = kubectl.piavpn("logs", "home")
+    assert [line.split(maxsplit=1)[1] for line in said.out.splitlines()[-2:]] == [
+        "agent on worker        INFO Pod office/crawler-x: attached and locked",
+        "office/crawler-x gate  passed",
+    ]
+
+
 def test_programs_get_an_object_a_line(kubectl: Kubectl) -> None:
     said = kubectl.piavpn("logs", "home", "-o", "json")
     assert json.loads(said.out.splitlines()[0]) == {

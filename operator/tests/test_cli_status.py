@@ -20,6 +20,10 @@ from piavpn.cli.output import Output
 api, kubectl = cli_world.api, cli_world.kubectl
 
 GATEWAY = {"piavpn.dev/gateway": "home"}
+READY, CONFINED = (
+    condition("Ready", "True", "Ready"),
+    condition("piavpn.dev/Confined", "True", "Attached"),
+)
 METRICS = "/api/v1/namespaces/piavpn-system/pods/piavpn-gateway-home-0:8080/proxy/metrics"
 HANDSHAKE = """\
 # HELP piavpn_handshake_timestamp_seconds When the last handshake was.
@@ -92,6 +96,80 @@ def test_what_is_not_right_is_told_in_words_and_ends_with_1(
         "PiaVpn home           Registered is True: RenewalFailing: a renewal is due and fails\n"
         "app media/web         PodNotReady: app ended with exit code 1\n"
     )
+
+
+def test_pods_by_label_have_rows_of_their_own(api: kube_server.Api, kubectl: Kubectl) -> None:
+    safe = condition("piavpn.dev/LeakFree", "True", "NothingLeaked")
+    cli_world.put_labelled_pod(api, conditions=[READY, CONFINED, safe])
+    cli_world.put_labelled_pod(api, "job-y", phase="Succeeded")
+    said = kubectl.piavpn("status")
+    assert said.code == 0
+    assert said.out.split("\n\n")[1] == (
+        "APP                VPN    READY   CONFINED   LEAK-FREE   ADDRESS       PORT   POD"
+        "       NODE\n"
+        "media/web          home   yes     yes        yes         10.100.0.10   -      Running"
+        "   worker\n"
+        "office/crawler-x   home   yes     yes        yes         10.100.0.11   -      Running"
+        "   worker\n"
+    )
+    assert json.loads(kubectl.piavpn("status", "-o", "json").out)["labelledPods"] == [
+        {
+            "vpn": "home",
+            "address": "10.100.0.11",
+            "conditions": [READY, CONFINED, safe],
+            "pod": {
+                "name": "crawler-x",
+                "namespace": "office",
+                "node": "worker",
+                "state": "Running",
+                "restarts": 0,
+            },
+        }
+    ]
+    for elsewhere in (["-n", "media"], ["away"]):
+        cli_world.put_vpn(api, "away")
+        assert "crawler" not in kubectl.piavpn("status", *elsewhere).out
+
+
+@pytest.mark.parametrize(
+    ("conditions", "words"),
+    [
+        (
+            [condition("piavpn.dev/Accepted", "False", "WrongNode", "the gateway runs on node b")],
+            "Accepted is False: WrongNode: the gateway runs on node b",
+        ),
+        (
+            [condition("piavpn.dev/Confined", "False", "AddressUnknown", "no address yet")],
+            "Confined is False: AddressUnknown: no address yet",
+        ),
+        (
+            [condition("piavpn.dev/LeakFree", "False", "Leaked", "got out: ping")],
+            "LeakFree is False: Leaked: got out: ping",
+        ),
+        (
+            [condition("Ready", "False", "ContainersNotReady", "unready: [app]")],
+            "Ready is False: ContainersNotReady: unready: [app]",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_pod_by_label_is_told(
+    api: kube_server.Api, kubectl: Kubectl, conditions: list[dict[str, Any]], words: str
+) -> None:
+    cli_world.put_labelled_pod(api, conditions=[READY, CONFINED])
+    assert kubectl.piavpn("status").code == 0
+    cli_world.put_labelled_pod(api, conditions=conditions)
+    said = kubectl.piavpn("status")
+    assert said.code == 1
+    assert said.out.split("\n\n")[2] == f"NOT AS IT SHOULD BE\npod office/crawler-x   {words}\n"
+
+
+def test_a_pod_by_label_that_ends_is_no_trouble(api: kube_server.Api, kubectl: Kubectl) -> None:
+    cli_world.put_labelled_pod(api, conditions=[condition("Ready", "False", "ContainersNotReady")])
+    ends = {"deletionTimestamp": "2026-11-23T11:59:00Z"}
+    api.put(kube.PODS, "crawler-x", "office", metadata=ends)
+    said = kubectl.piavpn("status")
+    assert said.code == 0
+    assert "Terminating" in said.out
 
 
 def test_a_suspended_app_is_no_trouble(api: kube_server.Api, kubectl: Kubectl) -> None:

@@ -104,7 +104,7 @@ def service(cluster: kube.Cluster, name: str, in_namespace: str) -> vpnapps.VpnS
     if found is None:
         there = [_full_name(item) for item in cluster.list(kube.VPN_SERVICE_CONTAINERS)]
         raise CommandError(
-            f"there is no VpnServiceContainer {short!r} in namespace {where!r}: "
+            f"there is no VpnServiceContainer or labelled pod {short!r} in namespace {where!r}: "
             f"{_instead(f'{where}/{short}', there)}"
         )
     return read_service(found)

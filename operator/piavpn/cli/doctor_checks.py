@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from piavpn.api import codec, piavpns, types, vpnapps
+from piavpn.api import codec, piavpns, vpnapps
 from piavpn.cli import doctor_admission, doctor_nodes, doctor_rights
 from piavpn.cli.doctor_model import Object, Seen, release
 from piavpn.cli.findings import Finding, fail, ok, warn

@@ -76,7 +76,7 @@ def find(api: Cluster, vpn: str, namespace: str) -> list[Source]:
         KubeError: the API server refused or did not answer.
     """
     gateway = pods.of_gateway(api, vpn, namespace)
-    apps = [pod for pod in pods.of_services(api) if pod.vpn == vpn]
+    apps = [pod for pod in pods.behind_vpns(api) if pod.vpn == vpn]
     subjects = _subjects(vpn, gateway, apps)
     nodes = {pod.node for pod in (gateway, *apps) if pod is not None}
     found = []
@@ -111,7 +111,7 @@ def _subjects(vpn: str, gateway: pods.Pod | None, apps: list[pods.Pod]) -> froze
         f"PiaVpn {vpn}",
         names.gateway_name(vpn),
         names.bridge_name(vpn),
-        *(f"VpnServiceContainer {pod.app}" for pod in apps),
+        *(f"VpnServiceContainer {pod.app}" for pod in apps if not pod.is_labelled),
         *(f"{pod.namespace}/{pod.name}" for pod in own),
         *(pod.uid for pod in own),
     ))  # fmt: skip

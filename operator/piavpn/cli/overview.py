@@ -8,7 +8,14 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from piavpn.api import names, piavpns, vpnapps
-from piavpn.api.conditions import Condition, PiaVpnCondition, ServiceCondition, Status, find
+from piavpn.api.conditions import (
+    Condition,
+    PiaVpnCondition,
+    PodCondition,
+    ServiceCondition,
+    Status,
+    find,
+)
 from piavpn.cli import cluster, pods
 from piavpn.kube import EVENTS, PIA_VPNS, VPN_SERVICE_CONTAINERS, Cluster, KubeError, Object
 
@@ -17,6 +24,12 @@ _HANDSHAKE = re.compile(rb"piavpn_handshake_timestamp_seconds\S* (\S+)")
 _FORBIDDEN = 403
 _MOST_EVENTS = 8
 _SUSPENDED = "Suspended"
+_OF_PODS = (
+    PodCondition.ACCEPTED,
+    PodCondition.CONFINED,
+    PodCondition.GATE_PASSED,
+    PodCondition.LEAK_FREE,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,6 +66,7 @@ class Overview:
 
     vpns: tuple[Vpn, ...]
     apps: tuple[App, ...]
+    labelled_pods: tuple[pods.Pod, ...]
     events: tuple[Event, ...]
     """The last ones, oldest first."""
 
@@ -78,12 +92,14 @@ def look(
         for each in cluster.services(api, namespace)
         if vpn is None or each.spec.vpn_ref.name == vpn
     ]
-    by_app = {pod.app: pod for pod in pods.of_services(api)}
+    behind = pods.behind_vpns(api)
+    by_app = {pod.app: pod for pod in behind if not pod.is_labelled}
     subjects = {f"PiaVpn {each.name}" for each in vpns}
     subjects |= {f"app {cluster.full_name(each)}" for each in services}
     return Overview(
         vpns=tuple(_vpn(api, each, operator_namespace) for each in vpns),
         apps=tuple(App(each, by_app.get(cluster.full_name(each))) for each in services),
+        labelled_pods=tuple(pods.labelled(behind, vpn, namespace)),
         events=tuple(_events(api, subjects)),
     )
 
@@ -103,7 +119,24 @@ def trouble(conditions: Iterable[Condition]) -> str:
     return ""
 
 
-def word(conditions: Iterable[Condition], kind: PiaVpnCondition | ServiceCondition) -> str:
+def trouble_of_pod(pod: pods.Pod) -> str:
+    """Return in words the first thing that is not as it should be with a labelled pod."""
+    for kind in _OF_PODS:
+        told = find(pod.conditions, kind)
+        if told is not None and told.status is Status.FALSE:
+            return f"{kind.partition('/')[2]} is False: {told.reason}: {told.message}"
+    if pod.state == pods.TERMINATING:
+        return ""
+    for known in ("PodScheduled", "Ready"):
+        told = find(pod.conditions, known)
+        if told is not None and told.status is not Status.TRUE:
+            return f"{known} is {told.status}: {told.reason}: {told.message}"
+    return "" if told is not None else "its node's kubelet has said nothing of it"
+
+
+def word(
+    conditions: Iterable[Condition], kind: PiaVpnCondition | ServiceCondition | PodCondition
+) -> str:
     """Return a condition's status as a word; empty where it is not there."""
     found = find(conditions, kind)
     words = {Status.TRUE: "yes", Status.FALSE: "no", Status.UNKNOWN: "unknown"}
@@ -157,5 +190,5 @@ def _event(item: Object) -> Event:
     )
 
 
-LABELS = (names.LABEL_SERVICE, names.LABEL_GATEWAY)
+LABELS = (names.LABEL_VPN, names.LABEL_GATEWAY)
 """Of the pods that an overview shows."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Iterable
 
 from piavpn.api import codec, names, vpnapps
 from piavpn.api.conditions import Condition
 from piavpn.kube import PODS, Cluster, Object
 
 _ENDED = ("Succeeded", "Failed")
+TERMINATING = "Terminating"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,9 +22,13 @@ class Pod:
     namespace: str
     uid: str
     app: str
-    """NAMESPACE/NAME of the VpnServiceContainer; empty for a gateway's."""
+    """NAMESPACE/NAME of the VpnServiceContainer, or of a labelled pod itself; empty for others."""
+    is_labelled: bool
+    """Whether it is behind its VPN by label alone, and no VpnServiceContainer's."""
     vpn: str
     """The PiaVpn that an app is behind; empty for a gateway's."""
+    address: str
+    """On the bridge, of a confined pod; empty while it has none."""
     node: str | None
     state: str
     """In a word or two: of a container that does not run, or the pod's phase."""
@@ -39,10 +45,22 @@ def of_service(api: Cluster, service: vpnapps.VpnServiceContainer) -> Pod | None
     return next((pod for pod in found if pod is not None), None)
 
 
-def of_services(api: Cluster) -> list[Pod]:
-    """Return the pods of all apps."""
-    found = map(read, api.list(PODS, labels=names.LABEL_SERVICE))
+def behind_vpns(api: Cluster) -> list[Pod]:
+    """Return the pods of all apps, and labelled ones."""
+    found = map(read, api.list(PODS, labels=names.LABEL_VPN))
     return [pod for pod in found if pod is not None]
+
+
+def labelled(
+    found: Iterable[Pod], vpn: str | None = None, namespace: str | None = None
+) -> list[Pod]:
+    """Return the labelled pods of these, by name: of one VPN, or of one namespace, where given."""
+    chosen = (
+        pod
+        for pod in found
+        if pod.is_labelled and vpn in {None, pod.vpn} and namespace in {None, pod.namespace}
+    )
+    return sorted(chosen, key=lambda pod: (pod.namespace, pod.name))
 
 
 def of_gateway(api: Cluster, vpn: str, namespace: str) -> Pod | None:
@@ -58,6 +76,8 @@ def read(body: Object) -> Pod | None:
         return None
     labels = metadata.get("labels") or {}
     service = labels.get(names.LABEL_SERVICE)
+    is_labelled = names.LABEL_VPN in labels and service is None
+    app = metadata["name"] if is_labelled else service
     started = [
         item
         for item in (
@@ -70,8 +90,10 @@ def read(body: Object) -> Pod | None:
         name=metadata["name"],
         namespace=metadata["namespace"],
         uid=metadata["uid"],
-        app=f"{metadata['namespace']}/{service}" if service else "",
+        app=f"{metadata['namespace']}/{app}" if app else "",
+        is_labelled=is_labelled,
         vpn=labels.get(names.LABEL_VPN, ""),
+        address=(metadata.get("annotations") or {}).get(names.ANNOTATION_ADDRESS, ""),
         node=(body.get("spec") or {}).get("nodeName"),
         state=_state(body),
         restarts=sum(item.get("restartCount", 0) for item in status.get("containerStatuses") or []),
@@ -91,7 +113,7 @@ def _conditions(status: Object) -> list[Condition]:
 def _state(body: Object) -> str:
     status = body.get("status") or {}
     if "deletionTimestamp" in body["metadata"]:
-        return "Terminating"
+        return TERMINATING
     for item in status.get("containerStatuses") or []:
         waiting = (item.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") not in (None, "PodInitializing"):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from piavpn.api import codec
-from piavpn.api.conditions import PiaVpnCondition, ServiceCondition
+from piavpn.api.conditions import PiaVpnCondition, PodCondition, ServiceCondition, to_status
 from piavpn.cli import cluster, commands, errors, output, overview, pods, times, watching
 from piavpn.cli.output import Output
 from piavpn.kube import EVENTS, PIA_VPNS, PODS, VPN_SERVICE_CONTAINERS, Cluster
@@ -85,9 +85,13 @@ def screen(seen: overview.Overview, now: datetime) -> Iterator[str]:
         yield "There is no PiaVpn."
     else:
         yield from output.table(_VPN_HEADINGS, [_vpn_cells(each, now) for each in seen.vpns])
-    if seen.apps:
+    apps = [
+        *(_app_cells(each) for each in seen.apps),
+        *(_pod_cells(each) for each in seen.labelled_pods),
+    ]
+    if apps:
         yield ""
-        yield from output.table(_APP_HEADINGS, [_app_cells(each) for each in seen.apps])
+        yield from output.table(_APP_HEADINGS, apps)
     if troubles := list(_troubles(seen)):
         yield ""
         yield from output.table(("NOT AS IT SHOULD BE", ""), troubles)
@@ -133,6 +137,20 @@ def _app_cells(seen: overview.App) -> tuple[object, ...]:
     )
 
 
+def _pod_cells(pod: pods.Pod) -> tuple[object, ...]:
+    return (
+        pod.app,
+        pod.vpn,
+        overview.word(pod.conditions, ServiceCondition.READY),
+        overview.word(pod.conditions, PodCondition.CONFINED),
+        overview.word(pod.conditions, PodCondition.LEAK_FREE),
+        pod.address,
+        None,
+        _state(pod),
+        pod.node,
+    )
+
+
 def _state(pod: pods.Pod | None) -> str:
     if pod is None:
         return "no pod"
@@ -146,6 +164,9 @@ def _troubles(seen: overview.Overview) -> Iterator[tuple[str, str]]:
     for app in seen.apps:
         if words := overview.trouble(app.service.status.conditions):
             yield f"app {cluster.full_name(app.service)}", words
+    for pod in seen.labelled_pods:
+        if words := overview.trouble_of_pod(pod):
+            yield f"pod {pod.app}", words
 
 
 def _as_json(seen: overview.Overview) -> dict[str, object]:
@@ -168,6 +189,15 @@ def _as_json(seen: overview.Overview) -> dict[str, object]:
                 "pod": _pod_as_json(app.pod),
             }
             for app in seen.apps
+        ],
+        "labelledPods": [
+            {
+                "vpn": pod.vpn,
+                "address": pod.address or None,
+                "conditions": to_status(pod.conditions),
+                "pod": _pod_as_json(pod),
+            }
+            for pod in seen.labelled_pods
         ],
         "troubles": [{"of": subject, "words": words} for subject, words in _troubles(seen)],
         "events": [codec.encode(event) for event in seen.events],
