@@ -146,7 +146,7 @@ def test_a_secret_without_a_key_is_a_failure_and_nothing_of_it_is_shown(
         "said": "Secret pia-credentials has no password",
         "todo": "kubectl create secret generic pia-credentials -n piavpn-system "
         "--from-literal=username=... --from-literal=password=... "
-        "--dry-run=client -o yaml | kubectl apply -f -",
+        "--dry-run=client -o yaml | kubectl apply --server-side --force-conflicts -f -",
     }
     assert "cDEyMzQ1Njc" not in kubectl.piavpn("doctor").out
 

@@ -164,7 +164,9 @@ def _credentials(seen: Seen) -> Iterator[Finding]:
         if there is None:
             yield fail(check, f"there is no Secret {secret} in namespace {seen.namespace}", make)
         elif lacking := [key for key in wanted if key not in there]:
-            todo = f"{make} --dry-run=client -o yaml | kubectl apply -f -"
+            # Not the client's own apply, which writes all that it is given into an annotation.
+            apply = "kubectl apply --server-side --force-conflicts -f -"
+            todo = f"{make} --dry-run=client -o yaml | {apply}"
             yield fail(check, f"Secret {secret} has no {' and no '.join(lacking)}", todo)
         else:
             yield ok(check, f"Secret {secret} has {wanted[0]} and {wanted[1]}")
