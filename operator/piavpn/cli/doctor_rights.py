@@ -69,6 +69,7 @@ OF_PROGRAMS = {
 
 OF_USER = {
     Right("patch", "piavpns.piavpn.dev"): "renew and port --check",
+    Right("patch", "pods"): "leaktest",
     Right("delete", "pods"): "upgrade",
     Right("create", "pods/exec", everywhere=False): "capture",
     Right("get", "pods/log"): "logs",
