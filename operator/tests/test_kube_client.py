@@ -2,103 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-import http.server
-import json
-import pathlib
-import threading
-import urllib.parse
 from collections.abc import Iterator
-from typing import Any
 
+import kube_request_server
 import pytest
+from kube_request_server import Request, Server
 from kubernetes import client
-from kubernetes.config import kube_config
 
 from piavpn import kube
-from piavpn.kube import kinds
-
-STATUS = {"kind": "Status", "status": "Failure", "message": "what the server says"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    method: str
-    path: str
-    query: dict[str, str]
-    content: str | None = None
-    body: Any = None
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Answers everything alike: `status` and `content` are the test's."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.status = 200
-        self.content = b'{"metadata": {"name": "answered"}}'
-        self.length: int | None = None
-        self.requests: list[Request] = []
-        self.token: str | None = None
-        """If set, the only one that is let in."""
-
-    def refuse(self, status: int, content: bytes | None = None) -> None:
-        self.status = status
-        self.content = json.dumps(STATUS).encode() if content is None else content
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: broken answers are what is tested."""
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def do_PATCH(self) -> None:
-        self._answer()
-
-    def do_DELETE(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
-        path, _, query = self.path.partition("?")
-        length = int(self.headers.get("Content-Length") or 0)
-        self.server.requests.append(
-            Request(
-                self.command,
-                path,
-                dict(urllib.parse.parse_qsl(query)),
-                self.headers.get("Content-Type") if length else None,
-                json.loads(self.rfile.read(length)) if length else None,
-            )
-        )
-        expected, shown = self.server.token, self.headers.get("Authorization", "")
-        known = expected is None or shown.lower() == f"bearer {expected}"
-        self.send_response(self.server.status if known else 401)
-        length = self.server.length or len(self.server.content)
-        self.send_header("Content-Length", str(length))
-        self.end_headers()
-        self.wfile.write(self.server.content)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
-        pass
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with kube_request_server.serving() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -110,73 +27,6 @@ def cluster_at(port: int) -> kube.Cluster:
     settings = client.Configuration(host=f"http://127.0.0.1:{port}")
     settings.retries = False
     return kube.Cluster(client.ApiClient(settings))
-
-
-def test_a_token_that_cannot_be_read_now_is_an_error_as_any_other(
-    server: Server, tmp_path: pathlib.Path
-) -> None:
-    settings = client.Configuration(host=f"http://127.0.0.1:{server.server_address[1]}")
-    settings.api_key = {"BearerToken": "bearer old"}
-    settings.refresh_api_key_hook = lambda _: (tmp_path / "token").read_text()
-    with pytest.raises(kube.KubeError, match="No such file"):
-        kube.Cluster(client.ApiClient(settings)).get(kube.PODS, "a", "n")
-    assert server.requests == []
-
-
-@pytest.fixture
-def token_file(
-    server: Server, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> pathlib.Path:
-    """The file that a cluster's credentials are read from; it holds the token `first`."""
-    token = tmp_path / "token"
-    token.write_text("first")
-    settings = {
-        "clusters": [
-            {"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}
-        ],
-        "users": [{"name": "u", "user": {"tokenFile": str(token)}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    }
-    path = tmp_path / "kubeconfig"
-    path.write_text(json.dumps(settings))
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
-    return token
-
-
-def test_a_token_that_is_accepted_no_more_is_read_anew_and_the_request_made_again(
-    server: Server, token_file: pathlib.Path
-) -> None:
-    server.token = "first"
-    cluster = kube.Cluster.connect()
-    assert cluster.get(kube.PODS, "a", "n") == {"metadata": {"name": "answered"}}
-    token_file.write_text("second")
-    server.token = "second"
-    assert cluster.get(kube.PODS, "a", "n") == {"metadata": {"name": "answered"}}
-    assert cluster.get(kube.PODS, "a", "n") == {"metadata": {"name": "answered"}}
-    assert len(server.requests) == 1 + 2 + 1
-
-
-def test_so_it_is_before_a_watch(server: Server, token_file: pathlib.Path) -> None:
-    server.token = "first"
-    server.content += b"\n"
-    cluster = kube.Cluster.connect()
-    token_file.write_text("second")
-    server.token = "second"
-    (line,) = cluster.stream(kinds.Selection(kube.PODS, "n"), "7")
-    assert line == {"metadata": {"name": "answered"}}
-
-
-def test_a_token_that_is_refused_once_more_is_an_error(
-    server: Server, token_file: pathlib.Path
-) -> None:
-    token_file.write_text("wrong")
-    server.token = "right"
-    with pytest.raises(kube.KubeError) as caught:
-        kube.Cluster.connect().get(kube.PODS, "a", "n")
-    assert caught.value.status == 401
-    assert len(server.requests) == 2
 
 
 CONFIG_MAP = {"metadata": {"name": "a", "namespace": "n"}, "data": {"key": "value"}}
@@ -378,17 +228,3 @@ def test_a_refused_connection_is_an_error_without_a_status() -> None:
     with pytest.raises(kube.KubeError, match="Connection refused") as caught:
         cluster_at(port).get(kube.PODS, "a", "n")
     assert caught.value.status == 0
-
-
-# Connecting
-
-
-def test_without_service_account_and_kubeconfig_it_says_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(
-        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none")
-    )
-    with pytest.raises(kube.KubeError, match="no way to the Kubernetes API"):
-        kube.Cluster.connect()
