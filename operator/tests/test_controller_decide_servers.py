@@ -278,6 +278,17 @@ def test_a_named_location_is_kept_whether_it_forwards_ports_or_not() -> None:
     assert decide.decide(seen(server_list=state, port_forwarding=True)).gateway == told
 
 
+def test_a_gateway_keeps_what_it_was_told_of_regions_until_there_is_a_list() -> None:
+    told = dataclasses.replace(CONFIG, locations=(), avoided=("panama",), without_port=("panama",))
+    starting = dataclasses.replace(
+        automatic(servers=None), gateway_config=told, port_forwarding=True
+    )
+    assert decide.decide(starting).gateway == told
+    assert decide.decide(dataclasses.replace(starting, port_forwarding=False)).gateway == (
+        dataclasses.replace(told, avoided=(), without_port=())
+    )
+
+
 def test_auto_without_any_answer_says_what_to_check() -> None:
     assert decide.decide(automatic(latencies={})).verdicts[SERVERS_KNOWN] == false(
         "NoServerAnswered",

@@ -133,11 +133,17 @@ def _regions_of(spec: piavpns.PiaVpnSpec) -> tuple[str, ...]:
 
 
 def _without_port(seen: model.Observed, spec: piavpns.PiaVpnSpec) -> tuple[str, ...]:
-    """Return the regions where PIA forwards no port, while an app wants one."""
-    listed, regions = seen.server_list.servers, _regions_of(spec)
-    if listed is None or not seen.port_forwarding:
+    """Return the regions where PIA forwards no port, while an app wants one.
+
+    Without a list the gateway keeps those that it was told.
+    """
+    if not seen.port_forwarding:
         return ()
-    without = [region.id for region in listed.regions if not region.port_forward]
+    listed, before, regions = seen.server_list.servers, seen.gateway_config, _regions_of(spec)
+    if listed is not None:
+        without = [region.id for region in listed.regions if not region.port_forward]
+    else:
+        without = list(before.without_port) if before is not None else []
     return tuple(sorted(region for region in without if not regions or region in regions))
 
 
