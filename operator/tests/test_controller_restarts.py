@@ -167,6 +167,7 @@ def is_settled(world: World) -> bool:
     return (
         world.vpn_condition("Ready") == ready
         and world.vpn_condition("Authenticated") == ("True", "LoggedIn")
+        and world.vpn_condition("ServersKnown") == ("True", "ServersFound")
         and world.service_condition("Ready") == ready
         and {"piavpn-web"} <= world.names_of(kube.NETWORK_POLICIES)
     )
