@@ -32,7 +32,8 @@ def ask(tunnel: probes.Tunnel, when: str) -> None:
 
 
 def events(tunnel: probes.Tunnel, reason: str) -> list[str]:
-    selector = f"involvedObject.name={tunnel.vpn},reason={reason}"
+    uid = (kubectl.get("piavpn", tunnel.vpn) or {})["metadata"]["uid"]
+    selector = f"involvedObject.uid={uid},reason={reason}"
     found = kubectl.items("events", "-A", "--field-selector", selector)
     return [event["message"] for event in found]
 

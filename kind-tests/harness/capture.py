@@ -17,6 +17,8 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 
+import yaml
+
 from fakepia import world
 from harness import kubectl, nodes, waiting
 
@@ -162,10 +164,8 @@ class Uplinks:
 @contextlib.contextmanager
 def uplinks() -> Iterator[Uplinks]:
     """Capture on the uplinks of all nodes for the time of a block."""
-    cluster = kubectl.items("nodes")
-    pods = [ipaddress.IPv4Network(node["spec"]["podCIDR"]) for node in cluster]
-    names = [node["metadata"]["name"] for node in cluster]
-    captures = {name: Capture(_uplink(name, pods)) for name in names}
+    pods = _network_of_pods()
+    captures = {name: Capture(_uplink(name, pods)) for name in nodes.names()}
     with contextlib.ExitStack() as stack:
         for node, capture in captures.items():
             stack.callback(nodes.run, node, "sh", "-c", nodes.answer_arp_from_now_on("0"))
@@ -173,8 +173,8 @@ def uplinks() -> Iterator[Uplinks]:
         yield Uplinks(captures)
 
 
-def _uplink(node: str, pods: list[ipaddress.IPv4Network]) -> Place:
-    inside = [_network_of_nodes(node), *pods]
+def _uplink(node: str, pods: ipaddress.IPv4Network) -> Place:
+    inside = [_network_of_nodes(node), pods]
     servers = [server.address for server in world.SERVERS]
     to_servers = _any(f"dst host {address}" for address in servers)
     may_leave = _any(
@@ -218,6 +218,13 @@ def _is_outside(line: str) -> bool:
     """Tell whether a captured packet is none of ours, nor a question for a name of the cluster."""
     port = line.partition(" > ")[2].partition(":")[0].rpartition(".")[2]
     return not (port.isdecimal() and int(port) in _FENCES) and "cluster.local." not in line
+
+
+def _network_of_pods() -> ipaddress.IPv4Network:
+    """Return the whole of it: a node that is made anew gets another part."""
+    config = kubectl.get("configmap", "kubeadm-config", "kube-system") or {}
+    cluster = yaml.safe_load(config["data"]["ClusterConfiguration"])
+    return ipaddress.IPv4Network(cluster["networking"]["podSubnet"])
 
 
 def _network_of_nodes(node: str) -> ipaddress.IPv4Network:

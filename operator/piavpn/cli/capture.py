@@ -40,6 +40,9 @@ Packets have headers alone. Keys, tokens, passwords and account names were taken
 It still tells to which addresses apps talk, and the names and addresses of the cluster's parts:
 look through it before you publish it.
 """
+_ON_NODE = ("nsenter", "--net=/proc/1/ns/net", "--")
+"""In the agent's container: its program enters pods' networks by turns, and whoever is started
+beside it finds himself where it just is."""
 # On the node, the link by which the first server is reached.
 _ON_UPLINK = """\
 link=$(ip -o route get "$1" | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')
@@ -135,7 +138,7 @@ def _capture(  # noqa: PLR0913, PLR0917 - all that a capture is of
     if servers:
         hosts = " or ".join(f"host {server}" for server in servers)
         on_uplink = ("env", f"FILTER={hosts}", "sh", "-c", _ON_UPLINK, "sh", servers[0], *tcpdump)
-        running["uplink"] = kubectl.start(agent, *on_uplink)
+        running["uplink"] = kubectl.start(agent, *_ON_NODE, *on_uplink)
     said = _collect(running, seconds, out)
     captured: dict[str, bytes] = {}
     troubles: dict[str, str] = {}
@@ -198,9 +201,9 @@ def _texts(  # noqa: PLR0913, PLR0917 - all that is asked
         "apps.json": _json([redaction.without_specs(app) for app in apps]),
         "pods.json": _json([redaction.without_specs(pod) for pod in pods]),
         "gateway-network.txt": kubectl.read(gateway, "sh", "-c", _NETWORK_OF_GATEWAY),
-        "node-network.txt": kubectl.read(agent, "sh", "-c", _NETWORK_OF_NODE),
+        "node-network.txt": kubectl.read(agent, *_ON_NODE, "sh", "-c", _NETWORK_OF_NODE),
         "gateway-metrics.txt": kubectl.read(gateway, "sh", "-c", _METRICS_OF_GATEWAY),
-        "node-metrics.txt": kubectl.read(agent, "sh", "-c", _METRICS_OF_NODE),
+        "node-metrics.txt": kubectl.read(agent, *_ON_NODE, "sh", "-c", _METRICS_OF_NODE),
         "gateway.log": kubectl.logs(gateway, _LOG_LINES),
         "node-agent.log": kubectl.logs(agent, _LOG_LINES),
     }
