@@ -2,34 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import kube_server
-import pytest
-from controller_world import ACCOUNT, NAMESPACE, World, eventually, running
+from controller_world import ACCOUNT, NAMESPACE, World, eventually
 
 from piavpn import kube
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with running(tmp_path) as world:
-        yield world
-
-
-@pytest.fixture
-def tunnel(world: World) -> World:
-    """A tunnel `home` that works."""
-    world.make_tunnel()
-    return world
-
-
-@pytest.fixture
-def app(tunnel: World) -> World:
-    """That tunnel with an app `web` that runs behind it."""
-    tunnel.make_app()
-    return tunnel
 
 
 def test_a_deleted_vpn_s_subnet_is_given_away_only_when_its_apps_pods_are_gone(app: World) -> None:

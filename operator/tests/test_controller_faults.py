@@ -6,8 +6,6 @@ import base64
 import functools
 import json
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from controller_world import (
@@ -17,7 +15,6 @@ from controller_world import (
     TOKEN,
     World,
     eventually,
-    running,
 )
 from kube_calls import Call
 from kube_server import RefusalError, SilenceError
@@ -25,20 +22,6 @@ from pia_server import Reply
 
 from piavpn import kube
 from piavpn.controller import errands, reconciler
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with running(tmp_path) as world:
-        yield world
-
-
-@pytest.fixture
-def tunnel(world: World) -> World:
-    """A tunnel `home` that works."""
-    world.make_tunnel()
-    return world
-
 
 # Faults of the API server
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-from controller_world import World, eventually, running
+from controller_world import World, eventually
 from kube_calls import Call
 from kube_server import RefusalError
 from pia_server import Reply
@@ -14,12 +10,6 @@ from pia_server import Reply
 from piavpn import kube
 
 OBJECTS = ("piavpn_vpn_", "piavpn_service_", "piavpn_server_list_", "piavpn_node_agent_")
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with running(tmp_path) as world:
-        yield world
 
 
 def of_objects(world: World) -> dict[str, float]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import kube_server
 import pytest
@@ -16,32 +14,11 @@ from controller_world import (
     TOKEN,
     World,
     eventually,
-    running,
 )
 from kube_calls import Call
 from pia_server import Reply
 
 from piavpn import kube
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with running(tmp_path) as world:
-        yield world
-
-
-@pytest.fixture
-def tunnel(world: World) -> World:
-    """A tunnel `home` that works."""
-    world.make_tunnel()
-    return world
-
-
-@pytest.fixture
-def app(tunnel: World) -> World:
-    """That tunnel with an app `web` that runs behind it."""
-    tunnel.make_app()
-    return tunnel
 
 
 def changes_after_another_pass(world: World, *vpns: str) -> list[Call]:

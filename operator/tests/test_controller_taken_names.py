@@ -20,13 +20,6 @@ def tunnel(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture
-def app(tunnel: World) -> World:
-    """That tunnel with an app `web` that runs behind it."""
-    tunnel.make_app()
-    return tunnel
-
-
 def owned_by(world: World, name: str) -> dict[str, Any]:
     uid = world.api.get(kube.VPN_SERVICE_CONTAINERS, name, "media")["metadata"]["uid"]
     return {"ownerReferences": [{"uid": uid}]}
