@@ -38,6 +38,20 @@ def test_what_is_refused_of_one_app_holds_up_no_other(tunnel: World) -> None:
     eventually(lambda: tunnel.names_of(kube.STATEFUL_SETS) == {GATEWAY, "second"})
 
 
+def test_a_status_that_is_refused_of_one_app_keeps_no_other_s_from_being_told(
+    tunnel: World,
+) -> None:
+    def fault(call: Call) -> RefusalError | None:
+        wrong = call.resource.endswith("/status") and call.name == "first"
+        return RefusalError(422, "VpnServiceContainer first is invalid") if wrong else None
+
+    tunnel.api.fault = fault
+    tunnel.service("first")
+    tunnel.service("second")
+    tunnel.loop.wake("home")
+    eventually(lambda: tunnel.service_condition("Accepted", "second") is not None)
+
+
 def test_an_api_server_that_falls_silent_ends_the_pass(tunnel: World) -> None:
     def fault(call: Call) -> RefusalError | None:
         if call.resource == "statefulsets" and call.verb == "patch" and call.name != GATEWAY:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -37,19 +38,34 @@ class Reporter:
         """UIDs of what was written once: fields that an older version owned are dropped by that."""
 
     def report(self, seen: model.Observed, decision: model.Decision) -> None:
-        """Write what changed.
+        """Write what changed. What is refused of one object holds up no other.
 
         Raises:
-            kube.KubeError: the API server refused or did not answer.
+            kube.KubeError: the API server refused something, or did not answer.
         """
+        refused: kube.KubeError | None = None
+        for write in self._writes(seen, decision):
+            try:
+                write()
+            except kube.KubeError as error:
+                if not error.answered:
+                    raise
+                refused = refused or error
+        if refused is not None:
+            raise refused
+
+    def _writes(
+        self, seen: model.Observed, decision: model.Decision
+    ) -> Iterable[Callable[[], None]]:
+        """Return what writes each object's part."""
         if seen.vpn is not None:
-            self._vpn(seen, seen.vpn, decision)
+            yield functools.partial(self._vpn, seen, seen.vpn, decision)
         if seen.invalid is not None:
-            self._unreadable(seen.now, seen.invalid, decision)
+            yield functools.partial(self._unreadable, seen.now, seen.invalid, decision)
         for service in decision.services:
-            self._service(seen.now, service)
+            yield functools.partial(self._service, seen.now, service)
         for pod in decision.labelled:
-            self._labelled_pod(seen.now, pod)
+            yield functools.partial(self._labelled_pod, seen.now, pod)
 
     def _vpn(self, seen: model.Observed, vpn: piavpns.PiaVpn, decision: model.Decision) -> None:
         wanted = wanted_conditions(decision.verdicts, vpn.generation)
