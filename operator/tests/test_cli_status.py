@@ -135,8 +135,8 @@ def test_pods_by_label_have_rows_of_their_own(api: kube_server.Api, kubectl: Kub
     ("conditions", "words"),
     [
         (
-            [condition("piavpn.dev/Accepted", "False", "WrongNode", "the gateway runs on node b")],
-            "Accepted is False: WrongNode: the gateway runs on node b",
+            [condition("piavpn.dev/Accepted", "False", "NoFreeAddress", "all are in use")],
+            "Accepted is False: NoFreeAddress: all are in use",
         ),
         (
             [condition("piavpn.dev/Confined", "False", "AddressUnknown", "no address yet")],

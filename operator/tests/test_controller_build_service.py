@@ -71,11 +71,14 @@ POD_SPEC = {
     },
     "affinity": {
         "podAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": [
+            "preferredDuringSchedulingIgnoredDuringExecution": [
                 {
-                    "labelSelector": {"matchLabels": {"piavpn.dev/gateway": "home"}},
-                    "namespaces": ["piavpn-system"],
-                    "topologyKey": "kubernetes.io/hostname",
+                    "weight": 100,
+                    "podAffinityTerm": {
+                        "labelSelector": {"matchLabels": {"piavpn.dev/gateway": "home"}},
+                        "namespaces": ["piavpn-system"],
+                        "topologyKey": "kubernetes.io/hostname",
+                    },
                 }
             ]
         }

@@ -124,23 +124,10 @@ def test_of_two_pods_with_one_address_the_older_keeps_it() -> None:
     )
 
 
-def test_a_pod_on_another_node_is_told_and_gets_no_address() -> None:
-    found = decided(pod("lost", node="n2"))["lost"]
-    assert (found.address, found.ends) == (None, False)
-    assert found.accepted == false(
-        "WrongNode",
-        "the gateway of PiaVpn home runs on node n1, and its bridge spans that node alone: delete "
-        "the pod, and let its spec.affinity bring the next one there",
-    )
-
-
-@pytest.mark.parametrize(("owners", "ends"), [(MADE_ANEW, True), ([], False)])
-def test_a_pod_that_its_gateway_left_behind_is_ended_where_another_one_is_made(
-    owners: list[dict[str, Any]], *, ends: bool
-) -> None:
-    found = decided(pod("left", "10.100.0.10", node="n2", ownerReferences=owners))["left"]
-    assert found.accepted.reason == "WrongNode"
-    assert found.ends is ends
+def test_a_pod_on_another_node_than_its_gateway_is_one_like_all_others() -> None:
+    found = decided(pod("afar", node="n2"))["afar"]
+    assert found.accepted.holds
+    assert (str(found.address), found.ends) == ("10.100.0.10", False)
 
 
 def test_a_pod_of_a_subnet_that_is_no_more_is_made_anew() -> None:

@@ -87,13 +87,14 @@ def test_a_pod_that_has_ended_frees_its_address_and_the_last_takes_the_policy_al
 
 def test_a_refused_pod_is_told_by_a_condition_and_an_event(tunnel: World) -> None:
     make(tunnel, "lost")
-    tunnel.api.put(kube.PODS, "lost", "media", spec={"nodeName": "n2"})
+    annotations = {"piavpn.dev/receive-forwarded-port": "all"}
+    tunnel.api.put(kube.PODS, "lost", "media", metadata={"annotations": annotations})
     tunnel.pass_over("home")
-    assert tunnel.condition(kube.PODS, "lost", ACCEPTED, "media") == ("False", "WrongNode")
+    assert tunnel.condition(kube.PODS, "lost", ACCEPTED, "media") == ("False", "Invalid")
     (event,) = (
         one for one in tunnel.api.all(kube.EVENTS) if one["involvedObject"]["kind"] == "Pod"
     )
-    assert (event["reason"], event["involvedObject"]["name"]) == ("WrongNode", "lost")
+    assert (event["reason"], event["involvedObject"]["name"]) == ("Invalid", "lost")
     assert addresses(tunnel) == {"lost": ""}
 
 

@@ -294,23 +294,6 @@ def test_a_pod_that_is_ready_and_going_away_is_not_ready() -> None:
     assert found == false("PodNotReady", "the pod is being replaced")
 
 
-@pytest.mark.parametrize(
-    ("gateway", "misplaced"),
-    [
-        (None, False),
-        (pod(node=None), False),
-        (pod(node="a"), False),
-        (pod(node="b"), True),
-        (pod(node="b", deleting=True), False),
-    ],
-    ids=["no gateway", "not scheduled yet", "same node", "another node", "going away"],
-)
-def test_an_app_is_misplaced_where_its_gateway_is_not(
-    gateway: model.Object | None, *, misplaced: bool
-) -> None:
-    assert readiness.is_misplaced(pod(node="a"), gateway) is misplaced
-
-
 @pytest.mark.parametrize("annotations", [{}, {"piavpn.dev/address": "none of yours"}])
 def test_a_pod_without_a_sensible_annotation_holds_no_address(annotations: dict[str, str]) -> None:
     assert readiness.pod_address(pod(annotations=annotations)) is None

@@ -11,7 +11,7 @@ from test_controller_build_service import ADDRESS, APP, GATE, POD_SPEC, specifie
 from piavpn.api import pods
 from piavpn.controller import build_service, templates
 
-OURS = POD_SPEC["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+OURS = POD_SPEC["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
 
 
 def merged(**over: Any) -> dict[str, Any]:
@@ -101,11 +101,7 @@ def test_no_container_has_net_raw_whatever_it_says() -> None:
 @pytest.mark.parametrize(
     ("affinity", "expected"),
     [
-        (None, {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": OURS}}),
-        (
-            {"podAffinity": None},
-            {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": OURS}},
-        ),
+        ({"podAffinity": None}, {}),
         (
             {
                 "nodeAffinity": {"preferred": []},
@@ -116,18 +112,24 @@ def test_no_container_has_net_raw_whatever_it_says() -> None:
             {
                 "nodeAffinity": {"preferred": []},
                 "podAffinity": {
-                    "requiredDuringSchedulingIgnoredDuringExecution": [
-                        *OURS,
-                        {"topologyKey": "rack"},
-                    ]
+                    "preferredDuringSchedulingIgnoredDuringExecution": OURS,
+                    "requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "rack"}],
                 },
             },
         ),
+        (
+            {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+            {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+        ),
     ],
-    ids=["none", "no pods", "more"],
+    ids=["no pods", "more", "another wish"],
 )
-def test_an_app_stays_on_its_gateway_s_node(affinity: Any, expected: Any) -> None:
+def test_a_user_says_where_an_app_may_be(affinity: Any, expected: Any) -> None:
     assert merged(affinity=affinity)["affinity"] == expected
+
+
+def test_an_app_need_not_be_near_its_gateway() -> None:
+    assert "affinity" not in merged(affinity=None)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,7 @@ def test_an_app_stays_on_its_gateway_s_node(affinity: Any, expected: Any) -> Non
         ),
         (
             {"nodeName": "n1"},
-            "spec.template.spec.nodeName is the operator's: an app is on its gateway's node",
+            "spec.template.spec.nodeName is the operator's: use nodeSelector or affinity",
         ),
         (
             {"ephemeralContainers": []},

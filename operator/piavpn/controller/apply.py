@@ -153,9 +153,7 @@ class Applier:
         elif network.key(service) in seen.services_with_ports:
             self._cluster.delete(kube.SERVICES, service.name, service.namespace)
         pod = seen.service_pods.get(network.key(service))
-        if pod is not None and decision.misplaced:
-            self._delete(pod, "its gateway is on another node")
-        elif pod is not None and not self._replaced(made, pod):
+        if pod is not None and not self._replaced(made, pod):
             self._annotate(pod, decision.announced)
 
     def _make(self, seen: model.Observed, kind: kube.Kind, body: model.Object) -> model.Object:

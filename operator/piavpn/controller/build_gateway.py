@@ -152,7 +152,7 @@ def _proxy(vpn: piavpns.PiaVpn, image: str) -> list[model.Object]:
 
 
 def _where_the_apps_are(vpn: piavpns.PiaVpn) -> model.Object:
-    """Return the wish to come back to the node of the apps, which would have to move else."""
+    """Return the wish for the apps' node: what goes to another one goes over the wire twice."""
     apps = {
         "labelSelector": {"matchLabels": {names.LABEL_VPN: vpn.name}},
         "namespaceSelector": {},

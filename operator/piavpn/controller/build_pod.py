@@ -32,8 +32,8 @@ def template(
         address: its own, on the bridge.
         network: its VPN's.
         operator: the operator's settings.
-        tolerations: the gateway's, to whose node the pod must come. A change of them replaces no
-            pod: one that runs is there.
+        tolerations: the gateway's, on whose node the pod had best be. A change of them replaces
+            no pod: one that runs has its node.
 
     Raises:
         templates.NotAllowedError: the user's own template asks for what it may not have.
@@ -115,7 +115,7 @@ def _spec(
         "enableServiceLinks": False,
         "dnsPolicy": "None",
         "dnsConfig": _dns(service.namespace, network, operator.cluster_domain),
-        "affinity": _on_the_gateways_node(service.spec.vpn_ref.name, operator.namespace),
+        "affinity": _near_the_gateway(service.spec.vpn_ref.name, operator.namespace),
         "initContainers": [_gate(address, network, operator)],
         "containers": [_app(service), *build_hooks.containers(service, address, operator.image)],
         **({"securityContext": own} if own else {}),
@@ -195,11 +195,12 @@ def _dns(namespace: str, network: piavpns.NetworkStatus, domain: str) -> model.O
     }
 
 
-def _on_the_gateways_node(vpn: str, namespace: str) -> model.Object:
-    """Return the affinity that a bridge needs: it spans one node."""
+def _near_the_gateway(vpn: str, namespace: str) -> model.Object:
+    """Return the wish for the gateway's node: from another one all goes over the wire twice."""
     term = {
         "labelSelector": {"matchLabels": {names.LABEL_GATEWAY: vpn}},
         "namespaces": [namespace],
         "topologyKey": "kubernetes.io/hostname",
     }
-    return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    preferred = [{"weight": 100, "podAffinityTerm": term}]
+    return {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}

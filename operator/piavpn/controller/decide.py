@@ -210,19 +210,16 @@ def _service(
         return model.ServiceDecision(service, allocated, refused, refused, told=told)
     accepted = model.Verdict(Status.TRUE, Reason.ACCEPTED)
     pod = seen.service_pods.get(network.key(service))
-    misplaced = readiness.is_misplaced(pod, seen.gateway_pod)
     if service.spec.suspend:
         ready = readiness.suspended(pod)
     elif network.key(service) in seen.refusals:
         ready = readiness.refused(seen.refusals[network.key(service)])
     elif lost := readiness.lost(pod, seen.lost_nodes):
         ready = lost
-    elif misplaced:
-        ready = readiness.wrong_node(seen.gateway_pod)
     else:
         warning = seen.warnings.get(network.key(service), "")
         ready = readiness.of_service(service, vpn_ready, told, pod, warning)
-    return model.ServiceDecision(service, allocated, accepted, ready, misplaced, told)
+    return model.ServiceDecision(service, allocated, accepted, ready, told=told)
 
 
 def _held_by_pods(seen: model.Observed) -> dict[ipaddress.IPv4Address, model.ServiceKey]:

@@ -116,19 +116,7 @@ def _refusal(seen: model.Observed, pod: model.Object, vpn: model.Verdict) -> mod
         received(pod)
     except ValueError as error:
         return model.Verdict(Status.FALSE, Reason.INVALID, str(error))
-    if readiness.is_misplaced(pod, seen.gateway_pod):
-        return _wrong_node(seen)
     return None
-
-
-def _wrong_node(seen: model.Observed) -> model.Verdict:
-    node = seen.gateway_pod["spec"]["nodeName"] if seen.gateway_pod is not None else None
-    return model.Verdict(
-        Status.FALSE,
-        Reason.WRONG_NODE,
-        f"the gateway of PiaVpn {seen.name} runs on node {node}, and its bridge spans that node "
-        "alone: delete the pod, and let its spec.affinity bring the next one there",
-    )
 
 
 def _address(
@@ -168,5 +156,5 @@ def _ends(pod: model.Object, refused: model.Verdict) -> bool:
     if refused.reason == Reason.NAMESPACE_NOT_ALLOWED:
         return True
     made_anew = any(o.get("controller") for o in pod["metadata"].get("ownerReferences") or [])
-    dead = (Reason.WRONG_NODE, Reason.ADDRESS_OUTSIDE_SUBNET, Reason.ADDRESS_TAKEN)
+    dead = (Reason.ADDRESS_OUTSIDE_SUBNET, Reason.ADDRESS_TAKEN)
     return made_anew and refused.reason in dead

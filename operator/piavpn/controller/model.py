@@ -234,8 +234,6 @@ class ServiceDecision:
     address: ipaddress.IPv4Address | None
     accepted: Verdict
     ready: Verdict
-    misplaced: bool = False
-    """Whether its pod is on another node than the gateway, where no bridge leads to it."""
     told: Mapping[conditions.ServiceCondition, Verdict] = dataclasses.field(default_factory=dict)
     """What the node agent says of its pod."""
     announced: Mapping[str, str | None] = dataclasses.field(default_factory=dict)

@@ -126,19 +126,6 @@ def of_service(
     return model.Verdict(Status.TRUE, Reason.READY)
 
 
-def is_misplaced(pod: model.Object | None, gateway_pod: model.Object | None) -> bool:
-    """Tell whether an app's pod and its gateway's have been put on different nodes."""
-    nodes = {_node(each) for each in (pod, gateway_pod) if each is not None} - {None}
-    return len(nodes) > 1
-
-
-def wrong_node(gateway_pod: model.Object | None) -> model.Verdict:
-    """Return the verdict over an app that its gateway has left behind."""
-    node = _node(gateway_pod) if gateway_pod is not None else None
-    message = f"the gateway runs on node {node} now: the app's pod is replaced by one there"
-    return model.Verdict(Status.FALSE, Reason.WRONG_NODE, message)
-
-
 def lost(
     pod: model.Object | None, lost_nodes: Mapping[str, model.LostNode]
 ) -> model.Verdict | None:
@@ -177,14 +164,6 @@ def suspended(pod: model.Object | None) -> model.Verdict:
 def refused(message: str) -> model.Verdict:
     """Return the verdict over an app of which the API server takes an object or no pod."""
     return model.Verdict(Status.FALSE, Reason.REFUSED, message)
-
-
-def _node(pod: model.Object) -> str | None:
-    """Return the node of a pod that stays; None for one that has none yet or is going."""
-    if "deletionTimestamp" in pod["metadata"]:
-        return None
-    name: str | None = (pod.get("spec") or {}).get("nodeName")
-    return name
 
 
 def pod_address(pod: model.Object) -> ipaddress.IPv4Address | None:

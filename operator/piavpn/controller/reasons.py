@@ -66,5 +66,4 @@ class Reason(StrEnum):
     REFUSED = "Refused"
     SUSPENDED = "Suspended"
     NOT_CONFINED = "NotConfined"
-    WRONG_NODE = "WrongNode"
     NODE_LOST = "NodeLost"  # of both kinds

@@ -27,12 +27,11 @@ _KEYS: dict[str, tuple[str, ...]] = {
 _OURS = {
     "dnsPolicy": "an app asks its gateway alone",
     "dnsConfig": "an app asks its gateway alone",
-    "nodeName": "an app is on its gateway's node",
+    "nodeName": "use nodeSelector or affinity",
     "ephemeralContainers": "no template has them",
 }
 """Fields that the operator alone sets, and why."""
 _NAMED = ("initContainers", "containers", "volumes")
-_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 class NotAllowedError(ValueError):
@@ -52,7 +51,6 @@ def merged(spec: pods.AsInAPod, over: pods.AsInAPod) -> pods.AsInAPod:
     _refuse_ours(over)
     both = _objects(spec, over, "spec.template.spec")
     both["initContainers"] = _gate_first(both["initContainers"])
-    both["affinity"] = _with_our_terms(spec["affinity"], both.get("affinity"))
     for field in ("initContainers", "containers"):
         both[field] = [sealed(container) for container in both[field]]
     if problem := promise.breach(both):
@@ -86,15 +84,6 @@ def _refuse_ours(over: pods.AsInAPod) -> None:
 
 def _gate_first(containers: list[pods.AsInAPod]) -> list[pods.AsInAPod]:
     return sorted(containers, key=lambda container: container["name"] != names.GATE_CONTAINER)
-
-
-def _with_our_terms(ours: pods.AsInAPod, both: pods.AsInAPod | None) -> pods.AsInAPod:
-    """Return the affinity with the terms that bring an app to its gateway's node."""
-    terms = ours["podAffinity"][_REQUIRED]
-    affinity = both or {}
-    pod_affinity = affinity.get("podAffinity") or {}
-    asked = [term for term in pod_affinity.get(_REQUIRED) or [] if term not in terms]
-    return affinity | {"podAffinity": pod_affinity | {_REQUIRED: [*terms, *asked]}}
 
 
 def _objects(base: pods.AsInAPod, over: pods.AsInAPod, place: str) -> pods.AsInAPod:
