@@ -249,7 +249,7 @@ def test_absent_fields_are_filled_in_with_the_documented_defaults() -> None:
             "passwordKey": "password",
         },
         "serverLocation": "auto",
-        "network": {"serviceIsolation": True},
+        "network": {"serviceIsolation": True, "nodeEncryption": "None"},
         "dns": {},
         "renewal": {"interval": "720h", "gracePeriod": "1h"},
         "returnAfter": "30m",

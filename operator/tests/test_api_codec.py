@@ -22,7 +22,11 @@ PIA_VPN = {
         },
         "serverLocation": "swiss",
         "fallbackLocations": ["nl_amsterdam", "de-frankfurt"],
-        "network": {"subnet": "10.200.0.0/24", "serviceIsolation": False},
+        "network": {
+            "subnet": "10.200.0.0/24",
+            "serviceIsolation": False,
+            "nodeEncryption": "WireGuard",
+        },
         "dns": {"upstreams": ["9.9.9.9"]},
         "bypassCIDRs": ["192.168.1.0/24"],
         "endpoints": {
@@ -126,7 +130,11 @@ def test_a_pia_vpn_is_read_field_by_field() -> None:
             fallback_locations=("nl_amsterdam", "de-frankfurt"),
             dns=piavpns.DnsSpec((ipaddress.IPv4Address("9.9.9.9"),)),
             bypass_cidrs=(ipaddress.IPv4Network("192.168.1.0/24"),),
-            network=piavpns.NetworkSpec(IPv4Network("10.200.0.0/24"), service_isolation=False),
+            network=piavpns.NetworkSpec(
+                IPv4Network("10.200.0.0/24"),
+                service_isolation=False,
+                node_encryption=piavpns.NodeEncryption.WIREGUARD,
+            ),
             endpoints=piavpns.Endpoints(
                 token_url="https://198.18.0.2/token",
                 server_list_url="https://198.18.0.2/servers",
@@ -243,7 +251,7 @@ def test_a_spec_with_the_required_fields_alone_takes_the_defaults() -> None:
         },
         "serverLocation": "auto",
         "fallbackLocations": [],
-        "network": {"serviceIsolation": True},
+        "network": {"serviceIsolation": True, "nodeEncryption": "None"},
         "dns": {"upstreams": []},
         "endpoints": {
             "tokenURL": "https://www.privateinternetaccess.com/api/client/v2/token",

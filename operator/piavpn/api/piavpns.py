@@ -11,6 +11,7 @@ import dataclasses
 import ipaddress
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
+from enum import StrEnum
 from typing import Any
 
 from piavpn.api import codec, conditions, names, placement, selectors
@@ -44,12 +45,20 @@ class DedicatedIpSecretRef:
     key: str = "token"
 
 
+class NodeEncryption(StrEnum):
+    """How what a VPN's pods send each other is kept from who listens between the nodes."""
+
+    NONE = "None"
+    WIREGUARD = "WireGuard"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class NetworkSpec:
     """What may be said about the VPN's own network."""
 
     subnet: ipaddress.IPv4Network | None = None
     service_isolation: bool = True
+    node_encryption: NodeEncryption = NodeEncryption.NONE
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
