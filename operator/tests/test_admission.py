@@ -39,11 +39,11 @@ def test_the_same_paths_of_a_node_are_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "policy"), [*VALIDATING.items(), *MUTATING.items()], ids=lambda it: str(it)[:40]
 )
-def test_no_pod_but_those_behind_a_tunnel_waits_for_a_policy(
+def test_nothing_but_pods_behind_a_tunnel_and_what_agents_write_waits_for_a_policy(
     name: str, policy: dict[str, Any]
 ) -> None:
     assert policy["failurePolicy"] == "Fail"
-    if name == "piavpn-node-agents":
+    if name in {"piavpn-node-agents", "piavpn-node-keys"}:
         (condition,) = policy["matchConditions"]
         assert condition["expression"].endswith(":piavpn-node-agent'")
         return

@@ -61,7 +61,7 @@ GRANTS: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {
         ("networking.k8s.io", "servicecidrs"): {"list", "watch"},  # view
     },
     (AGENT, OWN_NAMESPACE): {
-        ("", "configmaps"): {"list", "watch"},  # view
+        ("", "configmaps"): {"list", "watch", "create", "patch"},  # view; mesh
         ("coordination.k8s.io", "leases"): {"create", "patch"},  # lease
     },
     (GATEWAY, EVERYWHERE): {
