@@ -91,20 +91,6 @@ def test_a_pod_waits_in_its_gate_while_there_is_no_operator(tunnel: probes.Tunne
     kubectl.delete(waiter)
 
 
-def test_a_pod_on_another_node_than_its_gateway_is_told(tunnel: probes.Tunnel) -> None:
-    (elsewhere, *_) = [name for name in nodes.names() if name != tunnel.app.node]
-    lost = pod("lost", nodeName=elsewhere)
-    kubectl.apply(lost)
-
-    said = kubectl.wait_for_reason("pod", "lost", labelled.ACCEPTED, "WrongNode", NAMESPACE)
-
-    assert f"runs on node {tunnel.app.node}" in said["message"]
-    events = kubectl.items("events", "-n", NAMESPACE, "--field-selector=involvedObject.name=lost")
-    assert "WrongNode" in {event["reason"] for event in events}
-    assert labelled.address_of(kubectl.get("pod", "lost", NAMESPACE) or {}) == ""
-    kubectl.delete(lost)
-
-
 def in_place(namespace: str, vpn: str) -> kubectl.Object:
     """Return a pod of another namespace, or with another label."""
     labels = {"piavpn.dev/vpn": vpn}

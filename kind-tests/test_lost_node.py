@@ -1,4 +1,4 @@
-"""Where gateway and apps run, and that they come up together elsewhere when their node is gone.
+"""Where gateway and apps run, and that they come up elsewhere when their node is gone.
 
 The kubelet alone is stopped: for the cluster the node is lost, but its pods run on, with addresses
 and keys. That is the worst case of what an owner may take for a dead node.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from harness import judge, kubectl, leaky, nodes, probes, waiting
+from harness import apart, judge, kubectl, leaky, nodes, probes, waiting
 
 pytestmark = [pytest.mark.owns_nodes, pytest.mark.disruptive]
 
@@ -57,8 +57,9 @@ def delete(node: str) -> None:
 def test_nothing_leaks_when_gateway_and_app_leave_a_node_that_is_gone(
     worker: str, leaks: judge.Judge, give_up: Callable[[str], None]
 ) -> None:
+    beside = {"template": {"spec": {"nodeSelector": _PLACE["nodeSelector"]}}}
     with probes.tunnel(
-        "placed", location="swiss", command=leaky.command(), gateway=_PLACE
+        "placed", location="swiss", command=leaky.command(), app=beside, gateway=_PLACE
     ) as tunnel:
         assert tunnel.gateway.node == tunnel.app.node == worker
         assert tunnel.gateway.get()["spec"]["priorityClassName"] == _PRIORITY
@@ -97,6 +98,46 @@ def test_nothing_leaks_when_gateway_and_app_leave_a_node_that_is_gone(
                 timeout=120,
             )
             leaky.Leaky.in_pod(tunnel.app).wait_for_answers()
+
+
+def test_an_app_goes_on_when_the_node_of_its_gateway_is_gone(
+    worker: str, leaks: judge.Judge
+) -> None:
+    """The gateway that was left behind runs on, too, and is not asked any more."""
+    with apart.tunnel(
+        "widowed", gateway_on=worker, tolerations=_PLACE["tolerations"], command=leaky.command()
+    ) as tunnel:
+        before, left = tunnel.app.container_id, tunnel.gateway.uid
+        app = leaky.Leaky.in_pod(tunnel.app)
+        app.wait_for_answers()
+        with leaks.nothing_leaves(tunnel.ordinary):
+            with without_kubelet(worker):
+                for kind, name, namespace in (
+                    ("piavpn", tunnel.vpn, None),
+                    ("vpnapp", "probe", tunnel.app.namespace),
+                ):
+                    waiting.eventually(
+                        lambda k=kind, n=name, s=namespace: lost(k, n, s),
+                        "the owner is told",
+                        timeout=120,
+                    )
+                app.wait_for_answers()
+                kubectl.run("label", "nodes", "--all", "--overwrite", f"test-{tunnel.vpn}=here")
+
+                delete(worker)
+                waiting.eventually(
+                    lambda: tunnel.gateway.uid not in {"", left}, "another gateway", timeout=180
+                )
+                kubectl.wait_for("vpnapp", "probe", "Ready", tunnel.app.namespace, seconds=120)
+                assert nodes.runs(worker, left)
+                app.wait_for_answers()
+            waiting.eventually(
+                lambda: not nodes.runs(worker, left),
+                "the gateway that was left behind has ended",
+                timeout=120,
+            )
+            app.wait_for_answers()
+        assert tunnel.app.container_id == before
 
 
 def lost(kind: str, name: str, namespace: str | None) -> str:

@@ -4,7 +4,7 @@ Each capture is a service of its node that is up before the container runtime is
 starts again has no moment in which its pods run and nobody looks. What pods send leaves the node
 with the node's own address, so where a packet goes tells what it is, not where it comes from. Only
 three kinds may leave: what stays within the cluster, encrypted packets to PIA's servers, and calls
-of PIA's APIs.
+of PIA's APIs. What joins the bridges of two nodes stays within it from node to node alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 import yaml
 
 from fakepia import world
-from harness import kubectl, nodes, waiting
+from harness import apart, kubectl, nodes, waiting
 
 UPLINK = "eth0"
 LAN_PORT = 9
@@ -191,9 +191,16 @@ def _uplink(node: str, pods: ipaddress.IPv4Network) -> Place:
         )
     )
     own = _any(f"src host {address}" for address in _own_ipv6(node))
+    everyone = [nodes.address_of(name) for name in nodes.names()]
+    between_nodes = (
+        f"src host {nodes.address_of(node)} and "
+        f"{_any(f'dst host {address}' for address in everyone)}"
+    )
+    joins = _any(f"udp dst port {port}" for port in apart.PORTS)
     looked_for = (
         f"ip and not {may_leave}",
         f"ip6 and not {own}",
+        f"ip and {joins} and not ({between_nodes})",
         # A question to the cluster's resolver may be one for the Internet.
         "ip and (dst port 53 or dst port 853)",
         f"ip and dst net {inside[0]} and dst port {LAN_PORT}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness import kubectl, manifests
@@ -123,7 +123,12 @@ class Tunnel:
 
 @contextlib.contextmanager
 def tunnel(
-    name: str, *, location: str, command: Sequence[str] = (), **spec: Any
+    name: str,
+    *,
+    location: str,
+    command: Sequence[str] = (),
+    app: Mapping[str, Any] | None = None,
+    **spec: Any,
 ) -> Iterator[Tunnel]:
     """Make a tunnel, with more of its `spec` where given, and pods, and remove them.
 
@@ -131,16 +136,17 @@ def tunnel(
         name: the PiaVpn's.
         location: where its server is.
         command: what the app runs; nothing: it idles.
+        app: more of the app's `spec`.
         spec: more of the PiaVpn's.
     """
     namespace = f"test-{name}"
     secret = manifests.credentials(f"test-{name}")
     vpn = manifests.pia_vpn(name, secret=f"test-{name}", location=location, **spec)
     own = {"command": list(command)} if command else {}
-    app = manifests.app("probe", namespace, name, **own)
+    probe = manifests.app("probe", namespace, name, **own, **(app or {}))
     room = manifests.namespace(namespace)
     try:
-        kubectl.apply(room, secret, vpn, app)
+        kubectl.apply(room, secret, vpn, probe)
         kubectl.wait_for("piavpn", name, "Ready")
         kubectl.wait_for("vpnapp", "probe", "Ready", namespace)
         confined = Pod("probe-0", namespace)
@@ -149,4 +155,4 @@ def tunnel(
         gateway = Pod(f"piavpn-gateway-{name}-0", manifests.SYSTEM, "gateway")
         yield Tunnel(name, confined, Pod("ordinary", namespace), gateway)
     finally:
-        kubectl.delete(app, vpn, secret, room)
+        kubectl.delete(probe, vpn, secret, room)
