@@ -33,6 +33,13 @@ def test_long_names_that_begin_alike_give_different_bridges() -> None:
     assert len({names.bridge_name(vpn) for vpn in vpns}) == 100
 
 
+@pytest.mark.parametrize(
+    ("vpn", "link"), [("home", "vx-home"), ("thirteen-char", "vx-thirte-3adc6")]
+)
+def test_the_link_to_other_nodes_is_called_as_its_bridge_is(vpn: str, link: str) -> None:
+    assert names.overlay_name(vpn) == link
+
+
 @pytest.mark.parametrize("length", LENGTHS)
 def test_a_gateway_s_name_leaves_room_for_its_pod_and_its_revision(length: int) -> None:
     name = names.gateway_name("v" * length)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import queue
 import threading
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
@@ -249,3 +250,80 @@ def test_an_object_that_cannot_be_read_is_left_out_and_comes_back_when_it_can() 
     assert bell.is_set()
     shelf.take("DELETED", cidr("k", {}))
     assert shelf.items() == []
+
+
+def remote(uid: str, node: str, created: str, **labels: str) -> dict[str, Any]:
+    body = pod({f"piavpn.dev/{name}": value for name, value in labels.items()})
+    body["metadata"] |= {"uid": uid, "creationTimestamp": created}
+    body["spec"] = body["spec"] | {"nodeName": node}
+    return body
+
+
+def with_nodes(*known: str) -> view.View:
+    seen = view.View(node="n1", namespace="piavpn-system")
+    for number, name in enumerate(known, 1):
+        address = {"type": "InternalIP", "address": f"192.0.2.{number}"}
+        metadata = {"name": name, "uid": f"u-{name}"}
+        seen.nodes.take("ADDED", {"metadata": metadata, "status": {"addresses": [address]}})
+    return seen
+
+
+def elsewhere(seen: view.View) -> list[tuple[str, str]]:
+    return [(item.pod.uid, str(item.node)) for item in seen.snapshot().elsewhere]
+
+
+def test_a_pod_of_another_node_is_known_with_that_nodes_address_and_is_none_of_ours() -> None:
+    seen = with_nodes("n1", "n2")
+    app = remote("a", "n2", "2026-11-23T10:00:00Z", vpn="home", service="app")
+    seen.remote_service_pods.take("ADDED", app)
+    assert elsewhere(seen) == [("a", "192.0.2.2")]
+    assert seen.snapshot().node == IPv4Address("192.0.2.1")
+    assert (seen.snapshot().pods, seen.told(), seen.owners()) == ((), {}, {})
+
+
+@pytest.mark.parametrize("node", ["", "n3"])
+def test_a_pod_without_a_node_that_is_known_is_nowhere(node: str) -> None:
+    seen = with_nodes("n1", "n2")
+    app = remote("a", node, "2026-11-23T10:00:00Z", vpn="home", service="app")
+    seen.remote_service_pods.take("ADDED", app)
+    assert elsewhere(seen) == []
+
+
+def test_of_other_nodes_pods_the_likeliest_holders_of_an_address_come_first() -> None:
+    seen = with_nodes("n1", "n2", "n3", "n4")
+    for uid, node, created in (("old", "n2", "10"), ("new", "n3", "11"), ("newest", "n4", "12")):
+        gateway = remote(f"{uid}-gateway", node, f"2026-11-23T{created}:00:00Z", gateway="home")
+        app = remote(f"{uid}-app", node, f"2026-11-23T{created}:00:00Z", vpn="home", service="app")
+        if uid in {"old", "newest"}:
+            ending = {"deletionTimestamp": "2026-11-23T13:00:00Z"}
+            gateway["metadata"] |= ending if uid == "newest" else {}
+            app["metadata"] |= ending if uid == "old" else {}
+        seen.remote_gateway_pods.take("ADDED", gateway)
+        seen.remote_service_pods.take("ADDED", app)
+    assert elsewhere(seen) == [
+        ("new-gateway", "192.0.2.3"),
+        ("old-gateway", "192.0.2.2"),
+        ("new-app", "192.0.2.3"),
+        ("newest-app", "192.0.2.4"),
+        ("newest-gateway", "192.0.2.4"),
+        ("old-app", "192.0.2.2"),
+    ]
+
+
+def test_pods_are_watched_here_and_elsewhere_apart() -> None:
+    asked: queue.Queue[tuple[str, str]] = queue.Queue()
+
+    class Listening:
+        def watch(self, kind: Any, **selection: Any) -> Any:
+            if kind.plural == "pods":
+                asked.put((selection["labels"], selection["fields"]))
+            return iter(())
+
+    stop = threading.Event()
+    view.View(node="n1", namespace="piavpn-system").start(Listening(), stop)  # type: ignore[arg-type]
+    assert sorted(asked.get(timeout=5) for _ in range(4)) == [
+        ("piavpn.dev/gateway", "spec.nodeName!=n1"),
+        ("piavpn.dev/gateway", "spec.nodeName=n1"),
+        ("piavpn.dev/vpn", "spec.nodeName!=n1"),
+        ("piavpn.dev/vpn", "spec.nodeName=n1"),
+    ]

@@ -66,6 +66,9 @@ TUNNEL_LINKS = ("piaw0", "piaw1")
 PROXY_PORT = 8888
 """Port of the bootstrap proxy on the bridge's host address."""
 
+OVERLAY_PORT = 14789
+"""UDP port of the VXLAN links that join a VPN's bridges across nodes; no CNI plugin's."""
+
 HTTP_PROXY_USER = 65533
 """User of the gateway's HTTP proxy: its packets are told from the gateway's own by it."""
 
@@ -90,11 +93,12 @@ def bridge_name(vpn: str) -> str:
 
     Linux allows 15 characters for a link's name.
     """
-    name = f"br-{vpn}"
-    if len(name) <= _MAX_LINK_NAME:
-        return name
-    digest = hashlib.sha256(vpn.encode()).hexdigest()[:5]
-    return f"{name[: _MAX_LINK_NAME - 6]}-{digest}"
+    return _link_name("br", vpn)
+
+
+def overlay_name(vpn: str) -> str:
+    """Return the name of the VXLAN link that joins the VPN's bridge to those of other nodes."""
+    return _link_name("vx", vpn)
 
 
 def gateway_name(vpn: str) -> str:
@@ -144,3 +148,11 @@ def asked_for_at(time: str) -> str:
 def wireguard_directory(vpn: str) -> str:
     """Return the node's directory of wireguard-go's control sockets for this VPN alone."""
     return f"/run/piavpn/{vpn}/wireguard"
+
+
+def _link_name(kind: str, vpn: str) -> str:
+    name = f"{kind}-{vpn}"
+    if len(name) <= _MAX_LINK_NAME:
+        return name
+    digest = hashlib.sha256(vpn.encode()).hexdigest()[:5]
+    return f"{name[: _MAX_LINK_NAME - 6]}-{digest}"

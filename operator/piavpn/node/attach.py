@@ -234,7 +234,7 @@ class Attacher:
             case Step.ATTACH:
                 owner = guard.Owner(plan.role, plan.address)
                 # An ended pod's link may outlive it in the kernel, with this MAC address.
-                ports.remove(plan.network.bridge, owner)
+                ports.remove(plan.network.bridge, {owner})
                 port = cni.add_bridge(_attachment(plan, seen, fd))
                 ports.assign(port, owner)
                 ports.ensure_guard(self._canonical)

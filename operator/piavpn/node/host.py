@@ -20,7 +20,9 @@ from piavpn.node import (
     hostfilter,
     layers,
     links,
+    model,
     outlets,
+    overlay,
     passage,
     ports,
     reasons,
@@ -44,6 +46,8 @@ class Problems:
     """No pod of these can be attached."""
     proxies: dict[str, Problem] = dataclasses.field(default_factory=dict)
     """The gateways of these cannot register."""
+    overlays: dict[str, Problem] = dataclasses.field(default_factory=dict)
+    """Pods of these do not reach those on other nodes."""
 
 
 class Host:
@@ -85,6 +89,7 @@ class Host:
         present = self._without_unused(plan, self._removal_seconds)
         self._outlets.know(plan.inside)
         try:
+            joined = self._without_unused_overlays(plan)
             self._filter(plan, present.values())
             ports.ensure_guard(self._canonical)
             self._outlets.ensure()
@@ -97,7 +102,10 @@ class Host:
         for vpn, network in plan.networks.items():
             if failed := self._bridge(network, present.get(vpn)):
                 problems.bridges[vpn] = failed
-            elif failed := self._proxy(plan, network):
+                continue
+            if failed := self._join(plan.overlays.get(vpn), joined):
+                problems.overlays[vpn] = failed
+            if failed := self._proxy(plan, network):
                 problems.proxies[vpn] = failed
         for vpn in self._proxies.keys() - plan.proxies.keys():
             self._proxies.pop(vpn).stop()
@@ -115,6 +123,7 @@ class Host:
             plan: what the pods that are here need.
         """
         try:
+            self._without_unused_overlays(plan)
             self._filter(plan, self._without_unused(plan, kept_seconds=0.0).values())
             ports.ensure_guard(self._canonical)
             self._outlets.ensure()
@@ -173,7 +182,7 @@ class Host:
             if there is not None:
                 nft.delete_table(hostfilter.TABLE)
             return
-        ruleset = hostfilter.ruleset(bridges.values())
+        ruleset = hostfilter.ruleset(bridges.values(), plan.inside.nodes if plan.overlays else ())
         if there != self._canonical.listing(hostfilter.TABLE, ruleset):
             nft.load(ruleset)
 
@@ -188,6 +197,34 @@ class Host:
         except (NetlinkError, OSError, nft.NftError, programs.ProgramError) as error:
             return Problem(
                 reasons.BRIDGE_FAILED, f"bridge {network.bridge} cannot be set up: {error}"
+            )
+        return None
+
+    @staticmethod
+    def _without_unused_overlays(plan: NodePlan) -> dict[str, overlay.Present]:
+        """Remove the links to other nodes that are not planned, and return the others."""
+        present = overlay.present()
+        for name in present.keys() - {wanted.link for wanted in plan.overlays.values()}:
+            overlay.remove(present.pop(name))
+        return present
+
+    def _join(
+        self, wanted: model.Overlay | None, joined: dict[str, overlay.Present]
+    ) -> Problem | None:
+        if wanted is None:
+            return None
+        vpn, bridge_name = wanted.network.vpn, wanted.network.bridge
+        try:
+            if overlay.ensure(wanted, joined.get(wanted.link), self._canonical):
+                nodes = ", ".join(map(str, sorted(wanted.nodes)))
+                subject = logs.about("PiaVpn", vpn)
+                log.info("bridge %s is joined to nodes %s", bridge_name, nodes, extra=subject)
+        except overlay.OverlayError as error:
+            return Problem(reasons.OVERLAY_FAILED, str(error))
+        except (NetlinkError, nft.NftError) as error:
+            return Problem(
+                reasons.OVERLAY_FAILED,
+                f"bridge {bridge_name} cannot be joined to those of other nodes: {error}",
             )
         return None
 

@@ -1,14 +1,15 @@
 """The node's own filter around the VPNs' bridges. Pure.
 
 From a bridge the node takes nothing but a gateway's calls of the bootstrap proxy and replies, and
-it forwards nothing between a bridge and anything else.
+it forwards nothing between a bridge and anything else. Frames of bridges come from nodes alone,
+and no pod sends such to a node: on its way its address could become that of its own node.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from piavpn.api import names
 
@@ -21,6 +22,12 @@ table inet piavpn_host {
   counter dropped_input { }
   counter dropped_forward { }
 """
+_NODES = """\
+  counter dropped_overlay { }
+  set nodes { type ipv4_addr; elements = { %s }; }
+"""
+_OVERLAY = f"udp dport {names.OVERLAY_PORT}"
+_DROP_OVERLAY = "counter name dropped_overlay drop"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,16 +39,27 @@ class Bridge:
     """The gateway's address and the proxy's; None while no gateway may use a proxy here."""
 
 
-def ruleset(bridges: Iterable[Bridge]) -> str:
+def ruleset(bridges: Iterable[Bridge], nodes: Collection[ipaddress.IPv4Address] = ()) -> str:
     """Return the filter as text for nft; it replaces the table in one transaction.
 
     Traffic within a bridge comes to the forward hook where br_netfilter is on, and passes.
+
+    Args:
+        bridges: the VPNs' on this node.
+        nodes: all nodes' own addresses, where a bridge is joined to other nodes; else none.
     """
     ordered = sorted(bridges, key=lambda bridge: bridge.name)
     incoming = [line for bridge in ordered for line in _input(bridge)]
     forwarded = [line for bridge in ordered for line in _forward(bridge)]
+    head = _HEAD
+    if nodes:
+        head += _NODES % ", ".join(map(str, sorted(nodes)))
+        strange = ("ip saddr != @nodes", "meta nfproto ipv6")
+        incoming += [f"{source} {_OVERLAY} {_DROP_OVERLAY}" for source in strange]
+        to_node = "ct direction original ip daddr @nodes"
+        forwarded.append(f"{to_node} {_OVERLAY} {_DROP_OVERLAY}")
     return (
-        _HEAD
+        head
         + _chain("input", "input", incoming)
         + _chain("forwarded", "forward", forwarded)
         + "}\n"

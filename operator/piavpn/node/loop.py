@@ -136,8 +136,15 @@ class Loop:
         outcome = self._pods.bring(pod, wanted, seen, now)
         if isinstance(outcome, Done) and pod.role is Role.GATEWAY:
             outcome = self._host_problems.proxies.get(pod.vpn, outcome)
+        if isinstance(outcome, Done) and _is_across_nodes(pod, plan):
+            outcome = self._host_problems.overlays.get(pod.vpn, outcome)
         if isinstance(outcome, Problem):
             return report.kept_out(outcome)
         if isinstance(planned, Problem):
             return report.kept_out(planned)
         return report.attached(planned, self._node)
+
+
+def _is_across_nodes(pod: Pod, plan: NodePlan) -> bool:
+    """Tell whether what the pod is for goes by other nodes: not of an app beside its gateway."""
+    return pod.role is Role.GATEWAY or pod.vpn not in plan.proxies

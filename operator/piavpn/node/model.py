@@ -10,6 +10,10 @@ from datetime import datetime
 from piavpn.api import names
 from piavpn.net.routing import Route, Rule
 
+_MAC_PREFIX = bytes((0x02, 0x76))
+"""Of a locally administered MAC address."""
+_LARGEST_VNI = 0xFFFFFF
+
 
 class Role(enum.StrEnum):
     """What a confined pod is to its VPN."""
@@ -123,6 +127,53 @@ class PodPlan:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Peer:
+    """A pod of a VPN on another node, as far as this node's bridge must know it."""
+
+    role: Role
+    address: ipaddress.IPv4Address
+    """On the bridge."""
+    node: ipaddress.IPv4Address
+    """Its node's own."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Overlay:
+    """How a VPN's bridge on this node is joined to those of other nodes: by VXLAN.
+
+    All is known beforehand: nothing is learned, and nothing is sent to where no peer is.
+    """
+
+    network: Network
+    local: ipaddress.IPv4Address
+    """This node's own."""
+    peers: tuple[Peer, ...]
+    """All that pods here may reach, and be reached by."""
+    isolated: bool
+    """Whether the bridge keeps them from isolated ports."""
+
+    @property
+    def link(self) -> str:
+        """Name of the VXLAN link."""
+        return names.overlay_name(self.network.vpn)
+
+    @property
+    def vni(self) -> int:
+        """VXLAN's number of the network: of the subnet, as no two VPNs have the same."""
+        return int(self.network.subnet.network_address) & _LARGEST_VNI
+
+    @property
+    def gateway(self) -> ipaddress.IPv4Address | None:
+        """The gateway's address, where that is one of the peers."""
+        return next((peer.address for peer in self.peers if peer.role is Role.GATEWAY), None)
+
+    @property
+    def nodes(self) -> frozenset[ipaddress.IPv4Address]:
+        """The nodes of the peers: where broadcasts go."""
+        return frozenset(peer.node for peer in self.peers)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ClusterLink:
     """The pod's link to the cluster network, as the cluster's CNI plugin left it."""
 
@@ -185,4 +236,11 @@ class PodState:
 
 def mac_of(address: ipaddress.IPv4Address) -> str:
     """Return a locally administered MAC address that is the address's own."""
-    return ":".join(f"{octet:02x}" for octet in (0x02, 0x76, *address.packed))
+    return (_MAC_PREFIX + address.packed).hex(":")
+
+
+def address_of(mac: str) -> ipaddress.IPv4Address | None:
+    """Return the address whose own the MAC address is; None where it is none of ours."""
+    raw = bytes.fromhex(mac.replace(":", ""))
+    ours = raw.startswith(_MAC_PREFIX)
+    return ipaddress.IPv4Address(raw.removeprefix(_MAC_PREFIX)) if ours else None

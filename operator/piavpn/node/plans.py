@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from piavpn.api import names
-from piavpn.api.conditions import PodCondition
 from piavpn.api.gateway_config import Server
 from piavpn.api.piavpns import PiaVpn
-from piavpn.node import outlet, reasons
+from piavpn.node import outlet, overlays, reasons
+from piavpn.node.claims import Claims
 from piavpn.node.decide import Problem
-from piavpn.node.model import Network, Owner, Pod, PodPlan, Role
+from piavpn.node.model import Network, Overlay, Owner, Peer, Pod, PodPlan, Role
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RemotePod:
+    """A pod of another node."""
+
+    pod: Pod
+    node: ipaddress.IPv4Address
+    """That node's own address."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,6 +44,10 @@ class Snapshot:
         default_factory=dict
     )
     """What a VpnServiceContainer's app, or all apps of a PiaVpn, reach past the tunnel."""
+    node: ipaddress.IPv4Address | None = None
+    """This node's own address; None while unknown."""
+    elsewhere: tuple[RemotePod, ...] = ()
+    """The pods of all other nodes; of two that claim one address, the first has it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,6 +64,8 @@ class NodePlan:
     """What service pods may reach by the cluster's network."""
     inhabited: frozenset[str] = frozenset()
     """The VPNs with pods here, also those that are not known."""
+    overlays: dict[str, Overlay] = dataclasses.field(default_factory=dict)
+    """By VPN: how its bridge is joined to other nodes, where pods are that it must know."""
 
 
 def node_plan(snapshot: Snapshot, tunnel_mtu: int) -> NodePlan:
@@ -60,15 +74,15 @@ def node_plan(snapshot: Snapshot, tunnel_mtu: int) -> NodePlan:
     known = {vpn: _network(snapshot.vpns.get(vpn), tunnel_mtu) for vpn in here}
     networks = {vpn: network for vpn, network in known.items() if network is not None}
     gateways = {pod.vpn for pod in snapshot.pods if pod.role is Role.GATEWAY}
-    held: set[tuple[str, ipaddress.IPv4Address]] = set()
+    claims = Claims(snapshot.services)
     pods: dict[str, PodPlan | Problem] = {}
     for pod in snapshot.pods:
         if pod.breach:
             pods[pod.uid] = _not_allowed(pod.breach)
             continue
-        plan = _pod_plan(pod, networks.get(pod.vpn), snapshot, held)
+        plan = _pod_plan(pod, networks.get(pod.vpn), snapshot, claims)
         if isinstance(plan, PodPlan):
-            held.add((pod.vpn, plan.address))
+            claims.hold(pod, plan.address)
         pods[pod.uid] = plan
     return NodePlan(
         networks=networks,
@@ -76,6 +90,7 @@ def node_plan(snapshot: Snapshot, tunnel_mtu: int) -> NodePlan:
         pods=pods,
         inside=outlet.Inside(snapshot.cluster, snapshot.nodes, snapshot.service_cidrs),
         inhabited=frozenset(here),
+        overlays=_overlays(snapshot, networks, gateways, claims),
     )
 
 
@@ -94,11 +109,40 @@ def _network(vpn: PiaVpn | None, tunnel_mtu: int) -> Network | None:
     )
 
 
+def _overlays(
+    snapshot: Snapshot, networks: Mapping[str, Network], gateways: Collection[str], claims: Claims
+) -> dict[str, Overlay]:
+    """Return the overlays; the claims of this node's own pods must be held already."""
+    if snapshot.node is None:
+        return {}
+    peers = _peers(snapshot, networks, claims)
+    found = {
+        vpn: overlays.overlay(networks[vpn], snapshot.node, others, gateway_here=vpn in gateways)
+        for vpn, others in peers.items()
+    }
+    return {vpn: overlay for vpn, overlay in found.items() if overlay is not None}
+
+
+def _peers(
+    snapshot: Snapshot, networks: Mapping[str, Network], claims: Claims
+) -> dict[str, list[Peer]]:
+    """Return the pods of other nodes that hold an address by the same rules as this node's."""
+    found: dict[str, list[Peer]] = {}
+    for pod, node in ((remote.pod, remote.node) for remote in snapshot.elsewhere):
+        if pod.vpn not in networks or pod.breach:
+            continue
+        address = claims.address(pod, networks[pod.vpn])
+        if not isinstance(address, Problem):
+            claims.hold(pod, address)
+            found.setdefault(pod.vpn, []).append(Peer(pod.role, address, node))
+    return found
+
+
 def _pod_plan(
     pod: Pod,
     network: Network | None,
     snapshot: Snapshot,
-    held: set[tuple[str, ipaddress.IPv4Address]],
+    claims: Claims,
 ) -> PodPlan | Problem:
     if network is None:
         return Problem(
@@ -112,14 +156,9 @@ def _pod_plan(
             " which addresses are the cluster's: set PIAVPN_CLUSTER_CIDRS on the node agent to"
             " the pod and service CIDRs, separated by commas",
         )
-    address = _address(pod, network, snapshot.services)
+    address = claims.address(pod, network)
     if isinstance(address, Problem):
         return address
-    if (pod.vpn, address) in held:
-        return Problem(
-            reasons.ADDRESS_IN_USE,
-            f"an older pod on this node still holds {address}: it goes on when that one has ended",
-        )
     if pod.role is Role.SERVICE and pod.name_servers != (str(network.gateway),):
         return _not_allowed(
             f"spec.dnsPolicy and spec.dnsConfig must name {network.gateway}, the gateway, alone"
@@ -148,65 +187,3 @@ def _not_allowed(why: str) -> Problem:
         reasons.POD_NOT_ALLOWED,
         f"{why}: the pod is cut off; delete it, and see to whoever made or changed it",
     )
-
-
-def _address(
-    pod: Pod, network: Network, services: Mapping[Owner, ipaddress.IPv4Address | None]
-) -> ipaddress.IPv4Address | Problem:
-    """Return the pod's address: a service's pod has it by its VpnServiceContainer's status.
-
-    Whoever may make pods writes labels and annotations as they like, but no status; and the
-    operator writes the status before it makes the pod.
-    """
-    if pod.role is Role.GATEWAY:
-        return network.gateway
-    address = pod.address
-    if pod.owner.is_pod:
-        return _labelled_address(pod, network, services)
-    if address is None or not _is_for_services(address, network):
-        return Problem(
-            reasons.ADDRESS_UNKNOWN,
-            f"the pod's annotation names no address of {network.subnet} that an app may have:"
-            " delete the pod to have it made anew",
-        )
-    service = f"VpnServiceContainer {pod.owner.namespace}/{pod.owner.name}"
-    if pod.owner not in services:
-        return Problem(
-            reasons.ADDRESS_UNKNOWN,
-            f"the pod's label names {service}, which does not exist: delete the pod, or remove"
-            f" its label {names.LABEL_SERVICE}",
-        )
-    held = services[pod.owner]
-    if held != address:
-        return Problem(
-            reasons.ADDRESS_UNKNOWN,
-            f"the pod's annotation says {address}, but {service} holds {held or 'no address'}:"
-            " delete the pod to have it made anew",
-        )
-    return address
-
-
-def _labelled_address(
-    pod: Pod, network: Network, services: Mapping[Owner, ipaddress.IPv4Address | None]
-) -> ipaddress.IPv4Address | Problem:
-    """Return the pod's address: it stands on the pod itself, where the operator alone writes it."""
-    address = pod.address
-    if address is None or not _is_for_services(address, network):
-        said = f"{address}, which is none of {network.subnet} for apps" if address else "none yet"
-        return Problem(
-            reasons.ADDRESS_UNKNOWN,
-            f"the operator gives the pod its address, and it has {said}: see the pod's condition"
-            f" {PodCondition.ACCEPTED}",
-        )
-    if address in services.values():
-        return Problem(
-            reasons.ADDRESS_IN_USE,
-            f"a VpnServiceContainer holds {address}, too: delete the pod to have it made anew",
-        )
-    return address
-
-
-def _is_for_services(address: ipaddress.IPv4Address, network: Network) -> bool:
-    subnet = network.subnet
-    reserved = (subnet.network_address, subnet.broadcast_address, network.host, network.gateway)
-    return address in subnet and address not in reserved

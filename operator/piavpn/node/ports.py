@@ -5,12 +5,14 @@ A port's link alias says whose it is, so that the guard follows from what the ke
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from pyroute2 import IPRoute
 
-from piavpn.net import nft
-from piavpn.node import canonical, guard
+from piavpn.net import fdb, nft
+from piavpn.node import canonical, guard, model
+from piavpn.node.model import Role
 
 
 def assign(port: str, owner: guard.Owner) -> None:
@@ -42,8 +44,8 @@ def isolate(bridge: str, owner: guard.Owner, *, isolated: bool) -> None:
                 kernel.brport("set", index=link["index"], isolated=int(isolated))
 
 
-def remove(bridge: str, owner: guard.Owner | None = None) -> None:
-    """Remove a bridge's ports, or those of one pod's address; the pods lose their links.
+def remove(bridge: str, owners: Collection[guard.Owner] | None = None) -> None:
+    """Remove a bridge's ports, or those of some pods' addresses; the pods lose their links.
 
     Raises:
         pyroute2.NetlinkError: the kernel refused.
@@ -51,7 +53,9 @@ def remove(bridge: str, owner: guard.Owner | None = None) -> None:
     with IPRoute() as kernel:
         masters = kernel.link_lookup(ifname=bridge)
         for link in list(kernel.get_links()):
-            if link.get_attr("IFLA_MASTER") in masters and owner in {None, owner_of(link)}:
+            if link.get_attr("IFLA_MASTER") in masters and (
+                owners is None or owner_of(link) in owners
+            ):
                 kernel.link("del", index=link["index"])
 
 
@@ -62,28 +66,56 @@ def ensure_guard(known: canonical.Canonical) -> None:
         NftError: nft refused.
         pyroute2.NetlinkError: the kernel refused to tell.
     """
-    ports = _present()
+    ports, uplinks = _present()
     there = nft.find_table(guard.TABLE)
-    if not ports:
+    if not ports and not uplinks:
         if there is not None:
             nft.delete_table(guard.TABLE)
         return
-    ruleset = guard.ruleset(ports)
+    ruleset = guard.ruleset(ports, uplinks)
     if there != known.listing(guard.TABLE, ruleset):
         nft.load(ruleset)
 
 
-def _present() -> list[guard.Port]:
+def _present() -> tuple[list[guard.Port], list[guard.Uplink]]:
     with IPRoute() as kernel:
         links = list(kernel.get_links())
-    bridges = {
-        link["index"]
-        for link in links
-        if (link.get_attr("IFLA_IFALIAS") or "").startswith(guard.ALIAS)
-        and link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == "bridge"
-    }
-    return [
-        guard.Port(link.get_attr("IFLA_IFNAME"), owner_of(link))
-        for link in links
-        if link.get_attr("IFLA_MASTER") in bridges
+        bridges = {
+            link["index"]: link
+            for link in links
+            if (link.get_attr("IFLA_IFALIAS") or "").startswith(guard.ALIAS)
+            and link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == "bridge"
+        }
+        of_ours = [link for link in links if link.get_attr("IFLA_MASTER") in bridges]
+        to_nodes = [link for link in of_ours if _is_uplink(link)]
+        forwarded = fdb.static(fdb.dump(kernel)) if to_nodes else {}
+    uplinks = [
+        _uplink(link, bridges[link.get_attr("IFLA_MASTER")], forwarded.get(link["index"], set()))
+        for link in to_nodes
     ]
+    ports = [
+        guard.Port(link.get_attr("IFLA_IFNAME"), owner_of(link))
+        for link in of_ours
+        if not _is_uplink(link)
+    ]
+    return ports, uplinks
+
+
+def _is_uplink(link: Any) -> bool:  # noqa: ANN401
+    return guard.is_uplink_alias(link.get_attr("IFLA_IFALIAS") or "")
+
+
+def _uplink(link: Any, bridge: Any, macs: Iterable[str]) -> guard.Uplink:  # noqa: ANN401
+    """Return what the link speaks for: those to whom the bridge sends by it."""
+    addresses = (address for mac in macs if (address := model.address_of(mac)) is not None)
+    alias = link.get_attr("IFLA_IFALIAS")
+    return guard.Uplink(
+        name=link.get_attr("IFLA_IFNAME"),
+        host=model.address_of(bridge.get_attr("IFLA_ADDRESS")),
+        owners=tuple(
+            guard.Owner(
+                Role.GATEWAY if guard.uplink_alias(address) == alias else Role.SERVICE, address
+            )
+            for address in addresses
+        ),
+    )

@@ -26,6 +26,8 @@ class SeenPod:
     created: datetime
     pod: Pod
     told: tuple[Condition, ...] = ()
+    node: str = ""
+    """Name of its node; empty while it has none."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,7 +109,12 @@ def _read_pod(body: Object, role: Role, vpn: str, owner: Owner) -> SeenPod | Non
         port_hook=_port_hook(body),
         leak_test_asked=requests.asked_at(annotations.get(names.ANNOTATION_LEAK_TEST_REQUESTED_AT)),
     )
-    return SeenPod(datetime.fromisoformat(metadata["creationTimestamp"]), pod, _told(status))
+    return SeenPod(
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        pod=pod,
+        told=_told(status),
+        node=body.get("spec", {}).get("nodeName", ""),
+    )
 
 
 def _controller(metadata: Object) -> str:

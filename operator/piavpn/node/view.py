@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from piavpn import kube
@@ -15,7 +16,7 @@ from piavpn.api.piavpns import PiaVpn
 from piavpn.api.vpnapps import VpnServiceContainer
 from piavpn.node import readers
 from piavpn.node.model import Owner
-from piavpn.node.plans import Snapshot
+from piavpn.node.plans import RemotePod, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -83,16 +84,22 @@ class View:
         self.services = Shelf(VpnServiceContainer.from_body, self.bell)
         self.service_pods = Shelf(readers.read_service_pod, self.bell)
         self.gateway_pods = Shelf(readers.read_gateway_pod, self.bell)
+        self.remote_service_pods = Shelf(readers.read_service_pod, self.bell)
+        self.remote_gateway_pods = Shelf(readers.read_gateway_pod, self.bell)
         self.configs = Shelf(readers.read_config, self.bell)
         self.nodes = Shelf(readers.read_node, self.bell)
         self.service_cidrs = Shelf(readers.read_service_cidrs, self.bell)
-        here = f"spec.nodeName={node}"
+        self._node = node
+        here, elsewhere = f"spec.nodeName={node}", f"spec.nodeName!={node}"
+        service = {"labels": names.LABEL_VPN}
         gateway = {"namespace": namespace, "labels": names.LABEL_GATEWAY}
         self._needed: list[tuple[Shelf[Any], kube.Kind, dict[str, str]]] = [
             (self.vpns, kube.PIA_VPNS, {}),
             (self.services, kube.VPN_SERVICE_CONTAINERS, {}),
-            (self.service_pods, kube.PODS, {"labels": names.LABEL_VPN, "fields": here}),
+            (self.service_pods, kube.PODS, service | {"fields": here}),
             (self.gateway_pods, kube.PODS, gateway | {"fields": here}),
+            (self.remote_service_pods, kube.PODS, service | {"fields": elsewhere}),
+            (self.remote_gateway_pods, kube.PODS, gateway | {"fields": elsewhere}),
             (self.configs, kube.CONFIG_MAPS, gateway),
             (self.nodes, kube.NODES, {}),
         ]
@@ -125,7 +132,8 @@ class View:
     def snapshot(self) -> Snapshot:
         """Return what is known now."""
         pods = [*self.service_pods.items(), *self.gateway_pods.items()]
-        pods.sort(key=lambda seen: (seen.created, seen.pod.uid))
+        pods.sort(key=_age)
+        nodes = {node.name: node.addresses[0] for node in self.nodes.items() if node.addresses}
         return Snapshot(
             vpns={vpn.name: vpn for vpn in self.vpns.items()},
             pods=tuple(seen.pod for seen in pods),
@@ -138,6 +146,8 @@ class View:
             },
             bypass=self._bypass(),
             nodes=tuple(sorted({one for node in self.nodes.items() for one in node.addresses})),
+            node=nodes.get(self._node),
+            elsewhere=self._elsewhere(nodes),
         )
 
     def owners(self) -> dict[Owner, str]:
@@ -155,6 +165,17 @@ class View:
     def node_uid(self, name: str) -> str | None:
         """Return the UID of a Node; None where it is not known."""
         return next((node.uid for node in self.nodes.items() if node.name == name), None)
+
+    def _elsewhere(self, nodes: Mapping[str, ipaddress.IPv4Address]) -> tuple[RemotePod, ...]:
+        """Return other nodes' pods, the likeliest holders of an address first.
+
+        The pod of a node that was lost stays, ending, while another is made. Else the oldest has
+        an app's address, as on one node; and a gateway's successor has come to stay.
+        """
+        gateways = sorted(self.remote_gateway_pods.items(), key=_age, reverse=True)
+        pods = [*gateways, *sorted(self.remote_service_pods.items(), key=_age)]
+        pods.sort(key=lambda seen: seen.pod.ending)
+        return tuple(RemotePod(it.pod, nodes[it.node]) for it in pods if it.node in nodes)
 
     def _bypass(self) -> dict[Owner, tuple[ipaddress.IPv4Network, ...]]:
         vpns = {Owner(vpn.name): vpn.spec.bypass_cidrs for vpn in self.vpns.items()}
@@ -177,6 +198,10 @@ class View:
         if not pods or not services:
             return ()
         return tuple(ipaddress.collapse_addresses(pods + services))
+
+
+def _age(seen: readers.SeenPod) -> tuple[datetime, str]:
+    return seen.created, seen.pod.uid
 
 
 def _follow(

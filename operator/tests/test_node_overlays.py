@@ -1,0 +1,175 @@
+"""Which pods on other nodes a bridge is joined to, and how."""
+
+from __future__ import annotations
+
+import dataclasses
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+from node_objects import CLUSTER, NETWORK
+
+from piavpn.api import piavpns
+from piavpn.node import model, plans
+from piavpn.node.model import Overlay, Owner, Peer, Pod, Role
+from piavpn.node.plans import RemotePod, Snapshot
+
+A, B, C = (IPv4Address(f"192.0.2.{number}") for number in (1, 2, 3))
+HOME = piavpns.PiaVpn(
+    name="home",
+    uid="vpn-uid",
+    generation=1,
+    spec=piavpns.PiaVpnSpec(credentials_secret_ref=piavpns.CredentialsSecretRef("pia")),
+    status=piavpns.PiaVpnStatus(
+        network=piavpns.NetworkStatus(
+            subnet=IPv4Network("10.100.0.0/24"),
+            bridge="br-home",
+            host_address=IPv4Address("10.100.0.1"),
+            gateway_address=IPv4Address("10.100.0.2"),
+        )
+    ),
+)
+TALKING = dataclasses.replace(
+    HOME, spec=dataclasses.replace(HOME.spec, network=piavpns.NetworkSpec(service_isolation=False))
+)
+
+
+def app(number: int) -> Pod:
+    return Pod(
+        uid=f"uid-{number}",
+        name=f"app{number}-0",
+        namespace="media",
+        role=Role.SERVICE,
+        vpn="home",
+        owner=Owner(f"app{number}", "media"),
+        address=IPv4Address(f"10.100.0.{number}"),
+        name_servers=("10.100.0.2",),
+    )
+
+
+GATEWAY = Pod("g", "gateway-0", "piavpn-system", Role.GATEWAY, "home", Owner("home"), None)
+APPS = [app(number) for number in (10, 11, 12)]
+SERVICES = {pod.owner: pod.address for pod in APPS}
+TO_GATEWAY = Peer(Role.GATEWAY, IPv4Address("10.100.0.2"), A)
+TO_11_ON_B = Peer(Role.SERVICE, IPv4Address("10.100.0.11"), B)
+TO_12_ON_B = Peer(Role.SERVICE, IPv4Address("10.100.0.12"), B)
+TO_12_ON_C = Peer(Role.SERVICE, IPv4Address("10.100.0.12"), C)
+
+
+def overlay(
+    *here: Pod,
+    elsewhere: tuple[tuple[Pod, IPv4Address], ...],
+    node: IPv4Address | None = A,
+    vpn: piavpns.PiaVpn = HOME,
+) -> Overlay | None:
+    snapshot = Snapshot(
+        vpns={"home": vpn},
+        pods=here,
+        servers={},
+        cluster=CLUSTER,
+        services=SERVICES,
+        nodes=(A, B, C),
+        node=node,
+        elsewhere=tuple(RemotePod(pod, at) for pod, at in elsewhere),
+    )
+    return plans.node_plan(snapshot, 1380).overlays.get("home")
+
+
+def peers(*here: Pod, elsewhere: tuple[tuple[Pod, IPv4Address], ...]) -> tuple[Peer, ...]:
+    found = overlay(*here, elsewhere=elsewhere)
+    return found.peers if found else ()
+
+
+def test_the_gateways_node_knows_all_apps_and_keeps_them_from_its_own() -> None:
+    elsewhere = ((APPS[2], C), (APPS[1], B))
+    assert overlay(GATEWAY, APPS[0], elsewhere=elsewhere) == Overlay(
+        NETWORK, local=A, peers=(TO_11_ON_B, TO_12_ON_C), isolated=True
+    )
+
+
+def test_a_node_of_apps_knows_the_gateway_alone() -> None:
+    elsewhere = ((GATEWAY, A), (APPS[1], B))
+    assert overlay(APPS[0], elsewhere=elsewhere, node=C) == Overlay(
+        NETWORK, local=C, peers=(TO_GATEWAY,), isolated=False
+    )
+
+
+def test_where_services_may_talk_every_node_knows_every_pod() -> None:
+    talking = dataclasses.replace(NETWORK, service_isolation=False)
+    elsewhere = ((GATEWAY, A), (APPS[1], B))
+    assert overlay(APPS[0], elsewhere=elsewhere, node=C, vpn=TALKING) == Overlay(
+        talking, local=C, peers=(TO_GATEWAY, TO_11_ON_B), isolated=False
+    )
+    assert overlay(GATEWAY, elsewhere=((APPS[1], B),), vpn=TALKING) == Overlay(
+        talking, local=A, peers=(TO_11_ON_B,), isolated=False
+    )
+
+
+def test_without_a_gateway_nothing_goes_to_other_nodes() -> None:
+    assert overlay(APPS[0], elsewhere=((APPS[1], B),)) is None
+
+
+def test_a_vpn_whose_pods_are_all_here_is_joined_to_no_node() -> None:
+    assert overlay(GATEWAY, APPS[0], elsewhere=()) is None
+
+
+def test_a_node_without_a_pod_of_the_vpn_is_not_joined_to_it() -> None:
+    assert overlay(elsewhere=((GATEWAY, B), (APPS[1], C))) is None
+
+
+def test_a_node_whose_own_address_is_not_known_is_joined_to_none() -> None:
+    assert overlay(GATEWAY, elsewhere=((APPS[1], B),), node=None) is None
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        dataclasses.replace(APPS[1], address=IPv4Address("10.100.0.66")),
+        dataclasses.replace(APPS[1], address=IPv4Address("10.100.0.2")),
+        dataclasses.replace(APPS[1], address=None),
+        dataclasses.replace(APPS[1], owner=Owner("app11", "elsewhere")),
+        dataclasses.replace(APPS[1], owner=Owner("app11-0", "media", is_pod=True)),
+        dataclasses.replace(APPS[1], breach="spec.hostPID is set"),
+        dataclasses.replace(APPS[1], vpn="away"),
+    ],
+)
+def test_a_pod_that_holds_no_address_is_nobody(stranger: Pod) -> None:
+    assert peers(GATEWAY, elsewhere=((stranger, B),)) == ()
+
+
+def test_a_labelled_pod_counts_by_the_address_that_stands_on_it() -> None:
+    labelled = dataclasses.replace(
+        APPS[1],
+        owner=Owner("crawler", "media", is_pod=True),
+        address=IPv4Address("10.100.0.20"),
+    )
+    assert peers(GATEWAY, elsewhere=((labelled, B),)) == (
+        Peer(Role.SERVICE, IPv4Address("10.100.0.20"), B),
+    )
+
+
+def test_an_address_is_at_one_place_which_is_here_where_a_pod_here_has_it() -> None:
+    assert peers(GATEWAY, APPS[0], elsewhere=((GATEWAY, B), (APPS[0], B))) == ()
+    assert peers(GATEWAY, elsewhere=((APPS[2], B), (APPS[2], C))) == (TO_12_ON_B,)
+
+
+def test_the_number_of_the_overlay_is_the_end_of_its_subnet() -> None:
+    found = overlay(GATEWAY, elsewhere=((APPS[1], B),))
+    assert found is not None
+    assert (found.link, found.vni) == ("vx-home", 0x640000)
+
+
+def test_broadcasts_go_to_the_nodes_of_peers() -> None:
+    elsewhere = ((APPS[1], B), (APPS[2], B))
+    found = overlay(GATEWAY, elsewhere=elsewhere)
+    assert found is not None
+    assert found.nodes == {B}
+    assert found.gateway is None
+    found = overlay(APPS[2], elsewhere=((GATEWAY, A),), node=C)
+    assert found is not None
+    assert (found.nodes, found.gateway) == ({A}, IPv4Address("10.100.0.2"))
+
+
+def test_an_address_is_read_back_from_the_mac_address_that_is_its_own() -> None:
+    address = IPv4Address("10.100.0.10")
+    assert model.address_of(model.mac_of(address)) == address
+    assert model.address_of("92:d6:fc:e3:af:7f") is None
