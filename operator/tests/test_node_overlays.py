@@ -173,3 +173,34 @@ def test_an_address_is_read_back_from_the_mac_address_that_is_its_own() -> None:
     address = IPv4Address("10.100.0.10")
     assert model.address_of(model.mac_of(address)) == address
     assert model.address_of("92:d6:fc:e3:af:7f") is None
+
+
+def joined(*here: Pod, elsewhere: tuple[tuple[Pod, IPv4Address], ...]) -> bool:
+    snapshot = Snapshot(
+        vpns={"home": HOME},
+        pods=here,
+        servers={},
+        cluster=CLUSTER,
+        services=SERVICES,
+        nodes=(A, B, C),
+        node=A,
+        elsewhere=tuple(RemotePod(pod, at) for pod, at in elsewhere),
+    )
+    return plans.node_plan(snapshot, 1380).joined
+
+
+@pytest.mark.parametrize(
+    ("here", "elsewhere", "expected"),
+    [
+        ([], [], False),
+        ([GATEWAY, APPS[0]], [], False),
+        ([], [(GATEWAY, B), (APPS[0], B)], False),
+        ([], [(GATEWAY, B), (APPS[0], C)], True),
+        ([GATEWAY], [(APPS[0], B)], True),
+    ],
+    ids=["none", "all here", "all on another node", "on two others", "here and there"],
+)
+def test_a_node_knows_that_bridges_are_joined_also_those_of_others(
+    here: list[Pod], elsewhere: list[tuple[Pod, IPv4Address]], *, expected: bool
+) -> None:
+    assert joined(*here, elsewhere=tuple(elsewhere)) is expected

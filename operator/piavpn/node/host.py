@@ -124,7 +124,8 @@ class Host:
         """
         try:
             self._without_unused_overlays(plan)
-            self._filter(plan, self._without_unused(plan, kept_seconds=0.0).values())
+            alone = dataclasses.replace(plan, joined=bool(plan.overlays))
+            self._filter(alone, self._without_unused(plan, kept_seconds=0.0).values())
             ports.ensure_guard(self._canonical)
             self._outlets.ensure()
         except (nft.NftError, NetlinkError, OSError) as error:
@@ -178,11 +179,12 @@ class Host:
             proxy = (network.gateway, network.host) if vpn in plan.proxies else None
             bridges[network.bridge] = hostfilter.Bridge(network.bridge, proxy)
         there = nft.find_table(hostfilter.TABLE)
-        if not bridges:
+        nodes = plan.inside.nodes if plan.joined else ()
+        if not bridges and not nodes:
             if there is not None:
                 nft.delete_table(hostfilter.TABLE)
             return
-        ruleset = hostfilter.ruleset(bridges.values(), plan.inside.nodes if plan.overlays else ())
+        ruleset = hostfilter.ruleset(bridges.values(), nodes)
         if there != self._canonical.listing(hostfilter.TABLE, ruleset):
             nft.load(ruleset)
 

@@ -46,7 +46,7 @@ def ruleset(bridges: Iterable[Bridge], nodes: Collection[ipaddress.IPv4Address] 
 
     Args:
         bridges: the VPNs' on this node.
-        nodes: all nodes' own addresses, where a bridge is joined to other nodes; else none.
+        nodes: all nodes' own addresses, where bridges of any nodes are joined; else none.
     """
     ordered = sorted(bridges, key=lambda bridge: bridge.name)
     incoming = [line for bridge in ordered for line in _input(bridge)]

@@ -66,6 +66,8 @@ class NodePlan:
     """The VPNs with pods here, also those that are not known."""
     overlays: dict[str, Overlay] = dataclasses.field(default_factory=dict)
     """By VPN: how its bridge is joined to other nodes, where pods are that it must know."""
+    joined: bool = False
+    """Whether any VPN's bridges are joined: this node's pods must not speak in between."""
 
 
 def node_plan(snapshot: Snapshot, tunnel_mtu: int) -> NodePlan:
@@ -91,7 +93,19 @@ def node_plan(snapshot: Snapshot, tunnel_mtu: int) -> NodePlan:
         inside=outlet.Inside(snapshot.cluster, snapshot.nodes, snapshot.service_cidrs),
         inhabited=frozenset(here),
         overlays=_overlays(snapshot, networks, gateways, claims),
+        joined=_are_joined(snapshot),
     )
+
+
+def _are_joined(snapshot: Snapshot) -> bool:
+    """Tell whether a VPN has pods on several nodes, whichever these are."""
+    places: dict[str, set[ipaddress.IPv4Address | None]] = {}
+    for vpn, node in (
+        *((pod.vpn, snapshot.node) for pod in snapshot.pods),
+        *((remote.pod.vpn, remote.node) for remote in snapshot.elsewhere),
+    ):
+        places.setdefault(vpn, set()).add(node)
+    return any(len(nodes) > 1 for nodes in places.values())
 
 
 def _network(vpn: PiaVpn | None, tunnel_mtu: int) -> Network | None:
