@@ -241,13 +241,13 @@ def _set(kernel: Any, index: int, before: Present | None, overlay: Overlay) -> N
 def _forward(kernel: Any, index: int, before: Tables, overlay: Overlay) -> None:  # noqa: ANN401
     """Bring the tables to what they must be; who stays is reached all the time."""
     wanted = _tables(overlay)
-    gone = before.macs - wanted.macs
-    for mac in gone:
+    for mac in before.macs - wanted.macs:
         fdb.unset_static(kernel, index, mac)
     for entry in wanted.entries - before.entries:
         fdb.set_entry(kernel, index, entry)
     for entry in before.entries - wanted.entries:
-        if entry.mac == fdb.EVERYBODY or entry.mac in gone:
+        # One of another node for a MAC address that stays was replaced.
+        if entry.mac == fdb.EVERYBODY or entry.mac not in wanted.macs:
             fdb.unset_entry(kernel, index, entry)
     came = wanted.macs - before.macs
     if came:
