@@ -114,7 +114,7 @@ def test_every_reason_is_explained_and_no_other() -> None:
     assert explained == written_reasons()
 
 
-PARTS = ("the node agent", "a gateway", "the operator")
+PARTS = ("the node agent", "a gateway", "the operator", "every part")
 
 
 def test_every_metric_is_described_and_no_other() -> None:

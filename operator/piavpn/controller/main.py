@@ -26,6 +26,7 @@ from piavpn.controller import metrics as operator_metrics
 from piavpn.controller import pulse as pulses
 from piavpn.controller import queue as queues
 from piavpn.controller import settings as own_settings
+from piavpn.kube.metrics import with_requests
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ async def _serve(cluster: kube.Cluster, operator: own_settings.Settings) -> None
     ]
     # Not in kopf's event loop: kopf takes what runs there for its own, and waits for its end.
     told = operator_metrics.Metrics(queue, loop)
-    server = metrics.serve("0.0.0.0", METRICS_PORT, told.read)  # noqa: S104 - Prometheus asks at the pod's address
+    server = metrics.serve("0.0.0.0", METRICS_PORT, with_requests(told.read))  # noqa: S104 - Prometheus asks at the pod's address
     for thread in threads:
         thread.start()
     try:

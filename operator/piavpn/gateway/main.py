@@ -20,6 +20,7 @@ from piavpn.gateway import (
     report,
 )
 from piavpn.gateway import metrics as gateway_metrics
+from piavpn.kube.metrics import with_requests
 from piavpn.net import nft
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def _run(vpn: str, namespace: str, files: inputs.Files) -> None:
         "0.0.0.0",  # noqa: S104 - the kubelet asks at the pod's address
         HEALTH_PORT,
         {"/livez": gateway.live, "/readyz": gateway.ready},
-        {"/metrics": metrics.page(told.read)},
+        {"/metrics": metrics.page(with_requests(told.read))},
     )
     reporter.start()
     try:

@@ -16,7 +16,7 @@ import urllib3
 from kubernetes import client, config
 from kubernetes.client import exceptions
 
-from piavpn.kube import answers
+from piavpn.kube import answers, requests
 from piavpn.kube import watch as watching
 from piavpn.kube.kinds import EVENTS, NOT_FOUND, Kind, KubeError, Object, Selection
 
@@ -276,7 +276,13 @@ class Cluster:
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            return self._api.call_api(*request, _request_timeout=timeout)
+            code = requests.NO_ANSWER
+            try:
+                answered = self._api.call_api(*request, _request_timeout=timeout)
+                code = str(answered.status)
+                return answered
+            finally:
+                requests.MADE.count(method, path, query or {}, code)
 
         try:
             response = answer()

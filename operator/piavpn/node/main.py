@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from piavpn import health, kube, logs, metrics
 from piavpn.api import cidrs
+from piavpn.kube.metrics import with_requests
 from piavpn.node import lease, sandbox
 from piavpn.node.alarms import Alarms
 from piavpn.node.attach import Attacher
@@ -130,7 +131,8 @@ def _serve(settings: Settings, cluster: kube.Cluster, stop: threading.Event) -> 
         settings.health_port,
         {"/livez": lambda: loop.alive and view.alive and leak_tests.alive},
     )
-    _serve_metrics(settings, Metrics(pods.members, leak_tests, pods.cut_offs).read)
+    told = Metrics(pods.members, leak_tests, pods.cut_offs, pods.durations)
+    _serve_metrics(settings, with_requests(told.read))
     view.start(cluster, stop)
     for name, run in (
         ("report", reporter.run),

@@ -15,6 +15,7 @@ from piavpn.net import netns, nft
 from piavpn.node import cutoffs, guard, hostfilter, leaktests, lock, outlet, sandbox
 from piavpn.node.model import Role
 from piavpn.node.pods import Member
+from piavpn.timings import Timings
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +38,12 @@ class Metrics:
         members: Callable[[], Iterable[Member]],
         tests: leaktests.LeakTests,
         cut_offs: cutoffs.CutOffs,
+        attaching: Timings,
     ) -> None:
         self._members = members
         self._leak_tests = tests
         self._cut_offs = cut_offs
+        self._attaching = attaching
 
     def read(self) -> Iterator[Metric]:
         """Return them. What the kernel does not tell, such as of a pod that ends, is left out."""
@@ -48,6 +51,12 @@ class Metrics:
         services = [member for member in members if member.pod.role is Role.SERVICE]
         gateways = [member for member in members if member.pod.role is Role.GATEWAY]
         yield from _confined(services, gateways)
+        yield metrics.histogram(
+            "attach_duration_seconds",
+            "From when a pod's sandbox was seen until it was attached and locked.",
+            ["role"],
+            self._attaching,
+        )
         yield self._pods_cut_off(services)
         yield from self._tests(services)
         yield from _drops_of_services(services)

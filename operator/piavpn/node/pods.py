@@ -13,6 +13,7 @@ from piavpn.node import alarms, brake, cutoffs, leaktests, outbox, reasons, sand
 from piavpn.node.attach import Attacher, Done
 from piavpn.node.decide import Problem
 from piavpn.node.model import Pod, PodPlan, Role
+from piavpn.timings import Timings
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ FIRST_RETRY, LONGEST_RETRY = 0.5, 10.0
 # A pod's sandbox comes within a second or so after the pod, and its gate waits for us from then on:
 # so look often at first. (Seconds that a pod has waited, seconds between looks.)
 _IMPATIENCE = ((5.0, 0.02), (60.0, 0.2))
+
+_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 _NOT_YET = (reasons.WAITING_FOR_SANDBOX, reasons.WAITING_FOR_CLUSTER_NETWORK)
 _NO_SANDBOX = Problem(
@@ -47,6 +50,9 @@ class Member:
 class _Tracked:
     pod: Pod
     since: float
+    found: float | None = None
+    """When its sandbox was seen first, by the monotonic clock."""
+    was_attached: bool = False
     plan: PodPlan | Problem | None = None
     sandbox: sandbox.Sandbox | None = None
     outcome: Outcome = _NO_SANDBOX
@@ -72,6 +78,8 @@ class Pods:
         self._changed: set[sandbox.Sandbox] = set()
         self._brake = brake.Brake()
         self.cut_offs = cutoffs.CutOffs()
+        self.durations = Timings(_BOUNDS)
+        """From when a pod's sandbox was seen until it was attached and locked, by role."""
 
     def bring(
         self, pod: Pod, plan: PodPlan | Problem, seen: sandbox.Sandbox | None, now: float
@@ -91,6 +99,8 @@ class Pods:
             tracked = self._tracked[pod.uid] = _Tracked(pod, since=now)
         if seen is None:
             return plan if isinstance(plan, Problem) else tracked.outcome
+        if tracked.found is None:
+            tracked.found = time.monotonic()
         if plan != tracked.plan or now >= tracked.next_look or seen in self._changed:
             self._look(pod, tracked, plan, seen, now)
         if pod.leak_test_asked is not None:
@@ -133,7 +143,7 @@ class Pods:
         settled = tracked.plan == plan and isinstance(tracked.outcome, Done)
         seconds = time.monotonic() - tracked.since
         _log(pod, tracked.outcome, outcome, seconds, settled=settled)
-        self._count(pod, tracked.outcome, outcome, seen)
+        self._count(pod, tracked, outcome, seen)
         self._tell(pod, tracked.outcome, outcome, now, settled=settled)
         tracked.plan, tracked.sandbox, tracked.outcome = plan, seen, outcome
         if isinstance(outcome, Done):
@@ -147,7 +157,12 @@ class Pods:
             tracked.next_look = now + min(FIRST_RETRY * 2**tracked.failures, LONGEST_RETRY)
             tracked.failures += 1
 
-    def _count(self, pod: Pod, before: Outcome, after: Outcome, seen: sandbox.Sandbox) -> None:
+    def _count(self, pod: Pod, tracked: _Tracked, after: Outcome, seen: sandbox.Sandbox) -> None:
+        before = tracked.outcome
+        if isinstance(after, Done) and not tracked.was_attached:
+            tracked.was_attached = True
+            if after.steps and tracked.found is not None:  # nothing is to be done after a restart
+                self.durations.add(time.monotonic() - tracked.found, pod.role)
         if _is_cut_off(after) and not _is_cut_off(before):
             leaked = bool(self._leak_tests.leak(seen))
             self.cut_offs.count(pod.owner, cutoffs.LEAKED if leaked else cutoffs.TAMPERED)

@@ -91,7 +91,9 @@ class Agent:
         self._leak_tests = LeakTests(alarms, self._view.bell)
         attacher = Attacher(known, wireguard, outlets, alarms, self._leak_tests)
         tracked = Pods(attacher, alarms, self._outbox, self._leak_tests)
-        self._metrics = Metrics(tracked.members, self._leak_tests, tracked.cut_offs)
+        self._metrics = Metrics(
+            tracked.members, self._leak_tests, tracked.cut_offs, tracked.durations
+        )
         self._loop = Loop(self._view, host, tracked, self._reporter, self._leak_tests.report, "n1")
         stop = threading.Event()
         listener = threading.Thread(target=alarms.run, args=(stop,))

@@ -21,6 +21,7 @@ from piavpn.node.leaktests import LeakTests
 from piavpn.node.metrics import Metrics
 from piavpn.node.model import Owner, Pod, Role
 from piavpn.node.pods import Member
+from piavpn.timings import Timings
 
 APP = 'namespace="media",service="app"'
 # Nothing that the watch looks for.
@@ -88,6 +89,16 @@ def test_what_an_app_sends_and_receives_by_the_bridge_is_counted(agent: Agent) -
     after = agent.metrics()
     assert after[sent] - before[sent] >= 2 * 1042
     assert after[received] - before[received] >= 2 * 1042
+
+
+def test_how_long_a_pod_waited_to_be_attached_is_counted_once(agent: Agent) -> None:
+    agent.attach()
+    agent.make_pass()
+    told = agent.metrics()
+    count = 'piavpn_attach_duration_seconds_count{role="service"}'
+    taken = 'piavpn_attach_duration_seconds_sum{role="service"}'
+    assert told[count] == 1
+    assert 0 < told[taken] < 60
 
 
 def test_what_the_node_drops_is_counted_by_filter(agent: Agent) -> None:
@@ -184,7 +195,8 @@ def test_a_gateways_links_and_drops_are_counted(world: World) -> None:
         bridge.ensure(NETWORK, None)
         assert isinstance(world.attacher().bring(GATEWAY, pod.seen), Done)
         pod.run(f"ping -I eth0 -c 1 -W 1 {OUTSIDE}", check=False)
-        found = as_text(Metrics(lambda: [member], LeakTests(alarms, bell), CutOffs()))
+        tests, attaching = LeakTests(alarms, bell), Timings((1.0,))
+        found = as_text(Metrics(lambda: [member], tests, CutOffs(), attaching))
     assert found['piavpn_gateway_confined{vpn="home"}'] == 1
     assert found['piavpn_gateway_dropped_packets_total{vpn="home",reason="cluster_link"}'] == 1
     assert 'piavpn_tunnel_receive_bytes_total{vpn="home",link="piaw0"}' in found
