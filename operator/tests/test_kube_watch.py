@@ -115,6 +115,25 @@ def test_what_vanished_between_two_lists_is_told_as_deleted(silence: threading.E
         eventually(lambda: server.versions == ["5", "50"], lambda: server.versions)
 
 
+def test_of_what_vanished_its_labels_are_told_and_no_more_is_remembered(
+    silence: threading.Event,
+) -> None:
+    whole = item("a", 4)
+    whole["metadata"] |= {"namespace": "n", "labels": {"app": "a"}, "managedFields": [{}]}
+    script = [[line("MODIFIED", whole | {"spec": {"much": "text"}}), gone()], [silence]]
+    with watching_of([listed(5, whole), listed(9)], script) as (_, watched):
+        watched.until(("ADDED", "a", "4"), SYNCED, ("MODIFIED", "a", "4"), ("DELETED", "a", "4"))
+    assert watched.objects[3] == {
+        "metadata": {
+            "name": "a",
+            "namespace": "n",
+            "uid": "uid-a",
+            "resourceVersion": "4",
+            "labels": {"app": "a"},
+        }
+    }
+
+
 def test_an_object_that_was_replaced_between_two_lists_is_deleted_and_added(
     silence: threading.Event,
 ) -> None:

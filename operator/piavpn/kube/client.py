@@ -169,7 +169,8 @@ class Cluster:
 
         Yields ("ADDED" | "MODIFIED" | "DELETED", object), and ("SYNCED", {}) after each list. It
         lists again by itself after any error; what vanished between two lists is yielded as
-        DELETED. The caller may see the same state twice, never miss the last one.
+        DELETED, with what tells which it is and its labels. The caller may see the same state
+        twice, never miss the last one.
         """
         return watching.watch(self, Selection(kind, namespace, labels, fields), stop)
 

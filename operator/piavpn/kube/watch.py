@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds after a failed list or watch
 _MOST_DOUBLINGS = 6
+_KEPT = ("name", "namespace", "uid", "resourceVersion", "labels")
 _SHORT_WATCH = 1.0  # seconds: one that ends sooner and without a word is a failure, not an end
 
 
@@ -32,6 +33,7 @@ def watch(
 ) -> Iterator[tuple[str, Object]]:
     """Yield changes until `stop` is set; see `Cluster.watch`."""
     known: dict[str, Object] = {}
+    """The identities of what was told of, by UID."""
     failures = 0
     while not stop.is_set():
         started = time.monotonic()
@@ -88,7 +90,7 @@ def _relisted(known: dict[str, Object], items: list[Object]) -> Iterator[tuple[s
         yield "DELETED", known.pop(uid)
     for uid, item in current.items():
         change = "MODIFIED" if uid in known else "ADDED"
-        known[uid] = item
+        known[uid] = _identity(item)
         yield change, item
 
 
@@ -97,4 +99,11 @@ def _remember(known: dict[str, Object], change: str, item: Object) -> None:
     if change == "DELETED":
         known.pop(uid, None)
     else:
-        known[uid] = item
+        known[uid] = _identity(item)
+
+
+def _identity(item: Object) -> Object:
+    """Return what tells which object it is: whole ones of a large cluster would fill our memory."""
+    metadata = item["metadata"]
+    kept = {key: metadata[key] for key in _KEPT if key in metadata}
+    return {key: item[key] for key in ("apiVersion", "kind") if key in item} | {"metadata": kept}
