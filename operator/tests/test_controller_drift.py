@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from controller_world import GATEWAY, NAMESPACE, World, running
-from kube_watch_server import Server, eventually, item, listed, serving
+from kube_watch_server import Server, eventually, item, line, listed, serving
 from kubernetes import client
 
 from piavpn import kube
@@ -104,13 +104,16 @@ class Woken:
         ("services", "piavpn.dev/vpn", "app.kubernetes.io/managed-by=piavpn-operator"),
         ("networkpolicies", "piavpn.dev/gateway", "app.kubernetes.io/managed-by=piavpn-operator"),
         ("configmaps", "piavpn.dev/gateway", "piavpn.dev/gateway"),
+        ("statefulsets", "piavpn.dev/vpn", "app.kubernetes.io/managed-by=piavpn-operator"),
+        ("pods", "piavpn.dev/vpn", "piavpn.dev/vpn"),
+        ("pods", "piavpn.dev/gateway", "piavpn.dev/gateway"),
     ],
 )
 def test_it_is_looked_at_as_soon_as_it_changes(plural: str, label: str, selector: str) -> None:
     there = item("made", 1)
     there["metadata"]["labels"] = {label: "home"}
-    woken = watched(plural, there, lambda woken: woken.vpns == ["home"])
-    assert woken.selector == selector
+    woken = watched(f"{plural} {selector}", there, lambda woken: woken.vpns == ["home"])
+    assert (woken.selector, woken.everything) == (selector, 0)
 
 
 def test_all_is_looked_at_when_a_secret_changes() -> None:
@@ -118,14 +121,30 @@ def test_all_is_looked_at_when_a_secret_changes() -> None:
     assert woken.selector == ""
 
 
-def watched(plural: str, there: dict[str, Any], done: Any) -> Woken:
-    """Run one of the watches at an API server that has this object, until `done` holds."""
+def test_a_gateway_that_has_ended_frees_what_others_may_wait_for() -> None:
+    pod = item("piavpn-gateway-home-0", 1)
+    pod["metadata"]["labels"] = {"piavpn.dev/gateway": "home"}
+    woken = watched(
+        "pods piavpn.dev/gateway", pod, lambda woken: woken.everything == 1, line("DELETED", pod)
+    )
+    assert woken.vpns == ["home", "home"]
+
+
+def watched(name: str, there: dict[str, Any], done: Any, *then: bytes) -> Woken:
+    """Run one of the watches at an API server that has this object, until `done` holds.
+
+    Args:
+        name: of the watch.
+        there: the object.
+        done: asked for what is awaited.
+        then: the changes that come after it.
+    """
     woken, stop, silence = Woken(), threading.Event(), threading.Event()
-    with Server([listed(1, there)], [[silence]]) as server, serving(server):
+    with Server([listed(1, there)], [[*then, silence]]) as server, serving(server):
         settings = client.Configuration(host=f"http://127.0.0.1:{server.server_address[1]}")
         cluster = kube.Cluster(client.ApiClient(settings))
         found = watches.threads(cluster, NAMESPACE, woken, stop)  # type: ignore[arg-type]
-        (thread,) = (each for each in found if each.name == plural)
+        (thread,) = (each for each in found if each.name == name)
         thread.start()
         eventually(lambda: done(woken), lambda: woken.vpns)
         woken.selector = server.queries[0].get("labelSelector", "")

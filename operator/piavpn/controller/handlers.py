@@ -3,6 +3,8 @@
 Event handlers alone: daemons, timers and change handlers would put a finalizer or an annotation on
 every object, and a finalizer blocks deletion while the operator is away. Ownership and garbage
 collection remove everything in the cluster, the node agent everything on the node.
+
+Only kinds of which all objects concern us: what is to be selected is watched by `watches`.
 """
 
 from __future__ import annotations
@@ -66,24 +68,6 @@ def registry(loop: reconciler.Reconciler) -> kopf.OperatorRegistry:
         loop.wake(vpn)
         loop.wake(vpns.told(uid, vpn, gone=type == "DELETED") or vpn)
 
-    @kopf.on.event(
-        "pods", labels={names.LABEL_VPN: kopf.PRESENT}, registry=registered, id="service-pod"
-    )
-    async def service_pod_changed(labels: kopf.Labels, **_: Any) -> None:
-        loop.wake(labels[names.LABEL_VPN])
-
-    @kopf.on.event(
-        "pods", labels={names.LABEL_GATEWAY: kopf.PRESENT}, registry=registered, id="gateway-pod"
-    )
-    async def gateway_pod_changed(
-        labels: kopf.Labels,
-        type: str | None = None,  # noqa: A002 - kopf's word
-        **_: Any,
-    ) -> None:
-        loop.wake(labels[names.LABEL_GATEWAY])
-        if type == "DELETED":
-            loop.wake_all()
-
     _on_namespaces(registered, loop)
 
     @kopf.on.probe(registry=registered, id="loop")
@@ -93,7 +77,6 @@ def registry(loop: reconciler.Reconciler) -> kopf.OperatorRegistry:
             raise kopf.PermanentError("the reconcile loop is stuck")
         return True
 
-    _on_stateful_sets(registered, loop)
     return registered
 
 
@@ -110,17 +93,6 @@ def _on_namespaces(registered: kopf.OperatorRegistry, loop: reconciler.Reconcile
         known = json.dumps(dict(labels), sort_keys=True)
         if labels_of.told(name, known, gone=type == "DELETED") != known:
             loop.wake_all()
-
-
-def _on_stateful_sets(registered: kopf.OperatorRegistry, loop: reconciler.Reconciler) -> None:
-    """Heed what others do to them: `kubectl rollout restart`, an edit, a deletion."""
-    for label, id_ in ((names.LABEL_VPN, "service-set"), (names.LABEL_GATEWAY, "gateway-set")):
-
-        @kopf.on.event(
-            "apps", "v1", "statefulsets", labels={label: kopf.PRESENT}, registry=registered, id=id_
-        )
-        async def changed(labels: kopf.Labels, label: str = label, **_: Any) -> None:
-            loop.wake(labels[label])
 
 
 def settings() -> kopf.OperatorSettings:
