@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 Object = dict[str, Any]
@@ -10,8 +11,18 @@ Object = dict[str, Any]
 
 def selected(item: Object, selector: str) -> bool:
     labels = item["metadata"].get("labels") or {}
-    name, equals, value = selector.partition("=")
-    return not selector or (labels.get(name) == value if equals else name in labels)
+    return all(_fits(labels, each) for each in re.findall(r"[^,(]+(?:\([^)]*\))?", selector))
+
+
+def _fits(labels: dict[str, str], requirement: str) -> bool:
+    name, one_of, listed = requirement.partition(" in ")
+    if one_of:
+        return labels.get(name) in listed.strip("()").split(",")
+    name, unequal, value = requirement.partition("!=")
+    if unequal:
+        return labels.get(name) != value
+    name, equal, value = requirement.partition("=")
+    return labels.get(name) == value if equal else name in labels
 
 
 def has_field(item: Object, selector: str) -> bool:

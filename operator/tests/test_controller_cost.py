@@ -57,6 +57,20 @@ def test_an_idle_pass_costs_as_many_calls_for_forty_apps_as_for_one(tunnel: Worl
     assert len(forty) == len(one) < 30
 
 
+def test_a_pass_reads_nothing_of_other_vpns_apps(tunnel: World) -> None:
+    make_apps(tunnel, 2)
+    lists = {
+        (call.selector, call.fields)
+        for call in calls_of_a_pass(tunnel)
+        if call.resource in {"pods", "vpnservicecontainers"}
+    }
+    assert lists == {
+        ("", "spec.vpnRef.name=home"),
+        ("piavpn.dev/vpn=home", ""),
+        ("piavpn.dev/gateway", ""),
+    }
+
+
 def test_what_was_touched_is_written_again_and_nothing_else(tunnel: World) -> None:
     make_apps(tunnel, 3)
     tunnel.api.put(kube.SERVICES, "app-1", "media", spec={"selector": {"app": "mine"}})

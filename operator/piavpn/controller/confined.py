@@ -37,6 +37,24 @@ def of_services(
     return found, elsewhere
 
 
+def moved(
+    pods: Iterable[model.Object], vpn: str, services: Iterable[vpnapps.VpnServiceContainer]
+) -> str:
+    """Return the label selector of pods that services may still have at other VPNs; or nothing.
+
+    Args:
+        pods: those of this VPN.
+        vpn: the VPN's name.
+        services: its services.
+    """
+    here = {(pod["metadata"]["namespace"], pod["metadata"]["name"]) for pod in pods}
+    without = {each.name for each in services if (each.namespace, f"{each.name}-0") not in here}
+    if not without:
+        return ""
+    listed = ",".join(sorted(without))
+    return f"{names.LABEL_VPN},{names.LABEL_VPN}!={vpn},{names.LABEL_SERVICE} in ({listed})"
+
+
 def labelled(pods: Iterable[model.Object], vpn: str) -> tuple[model.Object, ...]:
     """Return the VPN's labelled pods, the oldest first.
 

@@ -63,7 +63,7 @@ class Observer:
         known = self._ranges.look()
         vpn, others, invalid = self._vpns(name)
         services = self._services(name)
-        everyone = self._cluster.list(kube.PODS, labels=names.LABEL_VPN)
+        everyone = self._pods(name, vpn, services)
         pods, elsewhere = confined.of_services(everyone, name, services)
         labelled_pods = confined.labelled(everyone, name)
         objects = made.OfServices(self._cluster, name, services)
@@ -152,11 +152,25 @@ class Observer:
         found = (item["metadata"] for item in self._cluster.list(kube.NAMESPACES))
         return {metadata["name"]: metadata.get("labels") or {} for metadata in found}
 
+    def _pods(
+        self,
+        name: str,
+        vpn: piavpns.PiaVpn | None,
+        services: tuple[vpnapps.VpnServiceContainer, ...],
+    ) -> list[model.Object]:
+        """Return the VPN's pods, and those of other VPNs that matter to it."""
+        if vpn is None or vpn.status.network is None:
+            # One that chooses its subnet keeps clear of all addresses in use.
+            return self._cluster.list(kube.PODS, labels=names.LABEL_VPN)
+        mine = self._cluster.list(kube.PODS, labels=f"{names.LABEL_VPN}={name}")
+        if selector := confined.moved(mine, name, services):
+            return mine + self._cluster.list(kube.PODS, labels=selector)
+        return mine
+
     def _services(self, name: str) -> tuple[vpnapps.VpnServiceContainer, ...]:
         services = []
-        for body in self._cluster.list(kube.VPN_SERVICE_CONTAINERS):
-            if body["spec"]["vpnRef"]["name"] != name:
-                continue
+        fields = f"spec.vpnRef.name={name}"  # selectable by the CRD
+        for body in self._cluster.list(kube.VPN_SERVICE_CONTAINERS, fields=fields):
             try:
                 service = vpnapps.VpnServiceContainer.from_body(body)
             except ValueError as error:
