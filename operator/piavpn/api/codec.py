@@ -48,12 +48,10 @@ def decode(cls: type[T], raw: Mapping[str, Any]) -> T:
     Raises:
         ValueError: a value does not fit its type, or a field without default is absent.
     """
-    hints = _hints(cls)  # type: ignore[arg-type]
     values = {}
-    for declared in dataclasses.fields(cls):  # type: ignore[arg-type]
-        name = api_name(declared)
+    for declared, name, hint in _fields(cls):  # type: ignore[arg-type]
         if raw.get(name) is not None:
-            values[declared.name] = _value(hints[declared.name], raw[name], name)
+            values[declared.name] = _value(hint, raw[name], name)
     try:
         return cls(**values)
     except TypeError as error:
@@ -68,10 +66,10 @@ def encode(value: Any, *, defaults: bool = True) -> Any:  # noqa: ANN401 - any v
         defaults: whether fields are written that have their default.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = ((f, getattr(value, f.name)) for f in dataclasses.fields(value))
+        fields = ((f, name, getattr(value, f.name)) for f, name, _ in _fields(type(value)))
         return {
-            api_name(declared): encode(item, defaults=defaults)
-            for declared, item in pairs
+            name: encode(item, defaults=defaults)
+            for declared, name, item in fields
             if item is not None and (defaults or item != declared.default)
         }
     if isinstance(value, tuple | list):
@@ -101,9 +99,14 @@ def format_time(moment: datetime) -> str:
 
 
 @functools.cache
-def _hints(cls: type[Any]) -> Mapping[str, Any]:
-    """Return the types of the fields: gateways read their document several times a second."""
-    return typing.get_type_hints(cls)
+def _fields(cls: type[Any]) -> tuple[tuple[dataclasses.Field[Any], str, Any], ...]:
+    """Return the fields, each with its name in the API and its type.
+
+    Found once: gateways read their document several times a second, the operator's passes all apps.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = dataclasses.fields(cls)
+    return tuple((declared, api_name(declared), hints[declared.name]) for declared in fields)
 
 
 def _value(hint: Any, raw: Any, name: str) -> Any:  # noqa: ANN401 - any value of the API
