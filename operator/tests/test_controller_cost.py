@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,23 @@ def test_a_pass_reads_nothing_of_other_vpns_apps(tunnel: World) -> None:
         ("piavpn.dev/vpn=home", ""),
         ("piavpn.dev/gateway", ""),
     }
+
+
+def test_a_vpn_that_is_woken_again_and_again_rests_for_as_long_as_its_passes_take(
+    tunnel: World,
+) -> None:
+    begun: list[float] = []
+
+    def slow(call: Call) -> None:
+        if call.fields == "spec.vpnRef.name=home":
+            begun.append(time.monotonic())
+            time.sleep(0.5)
+
+    tunnel.api.fault = slow
+    while len(begun) < 3:
+        tunnel.loop.wake("home")
+        time.sleep(0.01)
+    assert [later - before > 0.9 for before, later in itertools.pairwise(begun)] == [True, True]
 
 
 def test_what_was_touched_is_written_again_and_nothing_else(tunnel: World) -> None:

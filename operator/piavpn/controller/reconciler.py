@@ -31,6 +31,7 @@ HOUSEKEEPING = ""
 
 _DEBOUNCE_SECONDS = 0.05  # one change of an object makes several events
 _FIRST_RETRY, _LONGEST_RETRY, _MOST_DOUBLINGS = 1.0, 60.0, 6
+_LONGEST_REST = 2.0
 _TAKE_SECONDS = 5.0
 _BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -61,6 +62,11 @@ class Reconciler:
         self.standings = standings.Standings()
         self.durations = Timings(_BOUNDS)  # of passes, by result
         self._failures: dict[str, int] = {}
+        self._rested: dict[str, float] = {}
+        """Until when each VPN rests, by the monotonic clock: after a pass for as long as it took.
+
+        While many apps start there is always a reason for another pass, which looks at all apps.
+        """
         self._pulse = pulse
 
     def wake(self, vpn: str) -> None:
@@ -82,6 +88,9 @@ class Reconciler:
             self._pulse.beat()
             name = self._queue.take(_TAKE_SECONDS)
             if name is None:
+                continue
+            if (rest := self._rested.get(name, 0.0) - time.monotonic()) > 0:
+                self._queue.add(name, rest)
                 continue
             again = self._try(name)
             if again is not None:
@@ -113,6 +122,15 @@ class Reconciler:
         return min(_FIRST_RETRY * 2.0**doublings, _LONGEST_RETRY)
 
     def _pass(self, name: str) -> float | None:
+        begun = time.monotonic()
+        again = self._look_after(name)
+        now = time.monotonic()
+        self._rested[name] = now + min(now - begun, _LONGEST_REST)
+        if again is None:
+            del self._rested[name]
+        return again
+
+    def _look_after(self, name: str) -> float | None:
         seen = self._observer.observe(name)
         seen = dataclasses.replace(
             seen,
