@@ -27,6 +27,7 @@ from bench import (
     readiness,
     renewal,
     results,
+    rivals,
     throughput,
 )
 from fakepia import client
@@ -54,7 +55,8 @@ def _run(pia: client.Client, file: pathlib.Path) -> int:
     measurements, where = _measure(pia)
     leaks = pia.leaks(marker)
     _write(file, measurements, where, leaks)
-    print(f"{where}\n\n{results.table(measurements)}\npackets leaked meanwhile: {leaks.packets}")
+    tables = f"{results.table(measurements)}\n{results.side_by_side(measurements)}"
+    print(f"{where}\n\n{tables}\npackets leaked meanwhile: {leaks.packets}")
     _say(f"all samples: {file}")
     for leak in leaks.leaks:
         _say(f"error: leaked: {leak}")
@@ -70,10 +72,11 @@ def _measure(pia: client.Client) -> tuple[list[results.Measurement], machine.Mac
     measurements.append(portkept.measure(pia))
     spec: dict[str, Any] = {"fallbackLocations": _FALLBACKS, "renewal": {"gracePeriod": _GRACE}}
     with probes.tunnel("bench", location="swiss", **spec) as tunnel:
-        _say("start of an app")
-        measurements += appstart.measure(tunnel)
-        _say("throughput")
-        measurements += throughput.measure(tunnel)
+        with rivals.beside(tunnel, pia) as others:
+            _say("start of an app")
+            measurements += appstart.measure(tunnel, others)
+            _say("throughput")
+            measurements += throughput.measure(tunnel, others, pia)
         _say("renewal")
         measurements += renewal.measure(tunnel)
         _say("port changed")

@@ -1,8 +1,9 @@
 """What confinement costs an app at its start, against the same pod without it.
 
-A round starts an app of each kind: confined, and its very StatefulSet with a no-op init container
-in place of the gate, and with none. The time is from the pod's creation to what the app prints
-first, all by one clock: nodes are containers of this machine.
+A round starts an app of each kind: confined, its very StatefulSet with a no-op init container in
+place of the gate, and with none, and a pod with a VXLAN link to another gateway's, as users may
+have it instead. The time is from the pod's creation to what the app prints first, all by one clock:
+nodes are containers of this machine.
 
 A kubelet looks once a second for containers that ended, so the end of an init container costs up to
 a second more, depending on when in that second the pod was made. The rounds go through that second
@@ -13,17 +14,14 @@ from __future__ import annotations
 
 import copy
 import enum
-import itertools
-import statistics
 import time
-from collections.abc import Sequence
 
-from bench import podwatch, results
+from bench import comparison, podwatch, results, rivals
 from harness import kubectl, manifests, probes, waiting
 
 _ROUNDS = 12
 _KUBELETS_PERIOD_SECONDS = 1.0
-_SAY_WHEN = "date +%s.%N; trap 'exit 0' TERM; sleep 86400 & wait"
+_SAY_WHEN = ("sh", "-c", "date +%s.%N; trap 'exit 0' TERM; sleep 86400 & wait")
 
 
 class Kind(enum.StrEnum):
@@ -32,33 +30,38 @@ class Kind(enum.StrEnum):
     CONFINED = "confined"
     NO_OP = "no-op"
     PLAIN = "plain"
+    VXLAN = "vxlan"
 
 
-_ORDERS = tuple(itertools.permutations(Kind))
+_NAMES = {
+    Kind.CONFINED: "confined",
+    Kind.NO_OP: "no-op init container",
+    Kind.PLAIN: "no init container",
+    Kind.VXLAN: "VXLAN to a gateway's pod",
+}
+_BARS = {Kind.NO_OP: 0.2, Kind.PLAIN: 1.3, Kind.VXLAN: 0.0}
+"""Seconds by which the confined one may take longer."""
 
 
-def measure(tunnel: probes.Tunnel) -> list[results.Measurement]:
+def measure(tunnel: probes.Tunnel, others: rivals.Rivals) -> list[results.Measurement]:
     """Measure all kinds, and what the confined one takes longer than each of the others."""
     with podwatch.watching(tunnel.app.namespace) as watch:
         confined_pod = _template(tunnel, watch)
-        rounds = [_round(tunnel, watch, confined_pod, number) for number in range(_ROUNDS)]
+        rounds = [
+            _round(watch, _apps(tunnel, others, confined_pod, number), number)
+            for number in range(_ROUNDS)
+        ]
     taken = {kind: tuple(each[kind] for each in rounds) for kind in Kind}
-    confined, no_op, plain = taken[Kind.CONFINED], taken[Kind.NO_OP], taken[Kind.PLAIN]
+    confined = taken[Kind.CONFINED]
     return [
-        results.Measurement("app start, confined", "s", confined),
-        results.Measurement("app start, no-op init container", "s", no_op),
-        results.Measurement("app start, no init container", "s", plain),
-        _difference("confined over no-op init container", confined, no_op, 0.2),
-        _difference("confined over no init container", confined, plain, 1.3),
+        *(results.Measurement(f"app start, {_NAMES[kind]}", "s", taken[kind]) for kind in Kind),
+        *(
+            comparison.difference(
+                f"app start, confined over {_NAMES[kind]}", confined, taken[kind], limit
+            )
+            for kind, limit in _BARS.items()
+        ),
     ]
-
-
-def _difference(
-    what: str, ours: Sequence[float], others: Sequence[float], limit: float
-) -> results.Measurement:
-    difference = statistics.median(ours) - statistics.median(others)
-    bar = results.Bar(limit, results.Statistic.MEDIAN)
-    return results.Measurement(f"app start, {what}", "s", (difference,), bar, rounds=len(ours))
 
 
 def _template(tunnel: probes.Tunnel, watch: podwatch.PodWatch) -> kubectl.Object:
@@ -71,22 +74,30 @@ def _template(tunnel: probes.Tunnel, watch: podwatch.PodWatch) -> kubectl.Object
     return found
 
 
-def _round(
-    tunnel: probes.Tunnel, watch: podwatch.PodWatch, confined_pod: kubectl.Object, number: int
-) -> dict[Kind, float]:
-    """Start each kind once, in an order that differs from round to round."""
+def _apps(
+    tunnel: probes.Tunnel, others: rivals.Rivals, confined_pod: kubectl.Object, number: int
+) -> dict[Kind, kubectl.Object]:
+    """Return an app of each kind, for one round."""
     names = {kind: f"{kind}-{number}" for kind in Kind}
-    made = {
+    return {
         Kind.CONFINED: _confined(tunnel, names[Kind.CONFINED]),
         Kind.NO_OP: _unconfined(confined_pod, names[Kind.NO_OP], with_init_container=True),
         Kind.PLAIN: _unconfined(confined_pod, names[Kind.PLAIN], with_init_container=False),
+        Kind.VXLAN: others.behind_gateway(names[Kind.VXLAN], "172.16.0.11", _SAY_WHEN),
     }
+
+
+def _round(
+    watch: podwatch.PodWatch, apps: dict[Kind, kubectl.Object], number: int
+) -> dict[Kind, float]:
+    """Start each kind once; each is first in turn."""
     taken = {}
-    for kind in _ORDERS[number % len(_ORDERS)]:
+    first = number % len(Kind)
+    for kind in (*list(Kind)[first:], *list(Kind)[:first]):
         # The former pod's removal ended at the kubelet's beat: this one is made between two.
         time.sleep(number / _ROUNDS * _KUBELETS_PERIOD_SECONDS)
-        taken[kind] = _start(watch, made[kind])
-        _remove(watch, made[kind])
+        taken[kind] = _start(watch, apps[kind])
+        _remove(watch, apps[kind])
     return taken
 
 
@@ -109,11 +120,12 @@ def _remove(watch: podwatch.PodWatch, app: kubectl.Object) -> None:
 
 
 def _pod_of(app: kubectl.Object) -> str:
-    return f"{app['metadata']['name']}-0"
+    name = str(app["metadata"]["name"])
+    return name if app["kind"] == "Pod" else f"{name}-0"
 
 
 def _confined(tunnel: probes.Tunnel, name: str) -> kubectl.Object:
-    return manifests.app(name, tunnel.app.namespace, tunnel.vpn, command=["sh", "-c", _SAY_WHEN])
+    return manifests.app(name, tunnel.app.namespace, tunnel.vpn, command=list(_SAY_WHEN))
 
 
 def _unconfined(

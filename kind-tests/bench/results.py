@@ -11,6 +11,9 @@ from typing import Any
 
 _DIGITS = {
     "s": 2,
+    "ms": 2,
+    "s/Gbit": 2,
+    "%": 2,
     "": 2,
     "MiB": 0,
     "Mbit/s": 0,
@@ -43,6 +46,7 @@ class Measurement:
     """The samples of one quantity, in a unit of `_DIGITS`.
 
     `rounds` are those that they come from: as many as samples, but where a sample sums up several.
+    `path` is the way to the Internet that was measured, where several are set side by side.
     """
 
     what: str
@@ -51,6 +55,7 @@ class Measurement:
     bar: Bar | None = None
     more_is_better: bool = False
     rounds: int = 0
+    path: str = ""
 
     def __post_init__(self) -> None:
         if not self.rounds:
@@ -77,15 +82,21 @@ class Measurement:
 
 
 def table(measurements: Sequence[Measurement]) -> str:
-    """Return the measurements as a Markdown table."""
-    rows = [_HEADINGS, *(_cells(one) for one in measurements)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-        for row in rows
+    """Return the measurements as a Markdown table, without those of paths."""
+    return _markdown([_HEADINGS, *(_cells(one) for one in measurements if not one.path)])
+
+
+def side_by_side(measurements: Sequence[Measurement]) -> str:
+    """Return the medians of what was measured on several paths, a path a column, as Markdown."""
+    medians = {
+        (one.what, one.path): _number(one.median, one.unit) for one in measurements if one.path
+    }
+    paths = list(dict.fromkeys(path for _, path in medians))
+    rows = [
+        (what, *(medians.get((what, path), "") for path in paths))
+        for what in dict.fromkeys(what for what, _ in medians)
     ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines) + "\n"
+    return _markdown([("medians", *paths), *rows])
 
 
 def document(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
@@ -94,6 +105,17 @@ def document(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
         dataclasses.asdict(one) | {"median": one.median, "p95": one.p95, "met": one.met}
         for one in measurements
     ]
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table with aligned columns; the first row has the headings."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines) + "\n"
 
 
 def _cells(one: Measurement) -> tuple[str, ...]:

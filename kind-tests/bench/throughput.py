@@ -1,71 +1,125 @@
-"""What an app gets through the tunnel, of what its gateway itself gets through it."""
+"""What an app gets through the tunnel, next to its gateway and to what users would have instead.
+
+Each round takes every load on every path, in an order that goes on from round to round: the
+machine's speed drifts, and the samples of a round are neighbours.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from bench import results
-from harness import probes
+from bench import comparison, loads, results, rivals
+from fakepia import client
+from harness import manifests, probes
 
-_ROUNDS = 12
-_SECONDS = 1.0
+T = TypeVar("T")
 
-_CONNECT = """
-import socket, time
-s = socket.socket()
-s.settimeout(10)
-if {device!r}: s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, {device!r}.encode())
-s.connect(({host!r}, {port}))
-began = time.perf_counter()
-"""
-# The stand-in's discard service tells at the end how much arrived.
-_UPLOAD = """
-block = bytes(1 << 17)
-while time.perf_counter() - began < {seconds}: s.sendall(block)
-s.shutdown(socket.SHUT_WR)
-moved = int(s.makefile().readline())
-print(moved / (time.perf_counter() - began))
-"""
-_DOWNLOAD = """
-moved, block = 0, bytearray(1 << 17)
-while time.perf_counter() - began < {seconds}: moved += s.recv_into(block)
-print(moved / (time.perf_counter() - began))
-"""
-_DIRECTIONS = {"upload": (9, _UPLOAD), "download": (19, _DOWNLOAD)}
+_ROUNDS = 5
+_STREAMS = (1, 8)
+_PACED_MEGABITS = 50
+_LEAST_OF_RATE = {comparison.GATEWAY: 0.95, comparison.SIDECAR: 0.9, comparison.VXLAN: 1.0}
+_MOST_OF_COST_BY_VXLAN = 1.0
 
 
-def measure(tunnel: probes.Tunnel) -> list[results.Measurement]:
-    """Measure both directions."""
+def measure(
+    tunnel: probes.Tunnel, others: rivals.Rivals, pia: client.Client
+) -> list[results.Measurement]:
+    """Measure TCP, datagrams and echoes on all paths.
+
+    Raises:
+        AssertionError: a path does not lead through the tunnel's server.
+    """
+    paths = _paths(tunnel, others)
+    _check(paths, tunnel.server_address)
+    measurements = [
+        *_tcp(paths),
+        *_datagrams(paths, pia, tunnel.status()["session"]["server"]),
+        *_echoes(paths),
+    ]
+    _check(paths, tunnel.server_address)
+    return measurements
+
+
+def _paths(tunnel: probes.Tunnel, others: rivals.Rivals) -> list[loads.Path]:
     link = tunnel.status()["session"]["link"]
-    return [one for direction in _DIRECTIONS for one in _compare(tunnel, link, direction)]
-
-
-def _compare(tunnel: probes.Tunnel, link: str, direction: str) -> list[results.Measurement]:
-    app, gateway = _alternate(
-        lambda: _megabits(tunnel.app, "", direction),
-        lambda: _megabits(tunnel.gateway, link, direction),
-    )
-    ratios = tuple(one / other for one, other in zip(app, gateway, strict=True))
-    bar = results.Bar(0.95, results.Statistic.MEDIAN)
+    node = tunnel.gateway.node
     return [
-        results.Measurement(f"{direction}, app", "Mbit/s", app, more_is_better=True),
-        results.Measurement(f"{direction}, gateway itself", "Mbit/s", gateway, more_is_better=True),
-        results.Measurement(f"{direction}, app / gateway", "", ratios, bar, more_is_better=True),
+        loads.Path(comparison.APP, tunnel.app, node, manifests.USERNAME),
+        loads.Path(comparison.GATEWAY, tunnel.gateway, node, manifests.USERNAME, link),
+        loads.Path(comparison.SIDECAR, others.sidecar, node, rivals.SIDECAR.username),
+        loads.Path(comparison.VXLAN, others.vxlan, node, rivals.VXLAN.username),
     ]
 
 
-def _alternate(
-    one: Callable[[], float], other: Callable[[], float]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Take samples of both, each first in every second round: a machine's speed drifts."""
-    samples: dict[Callable[[], float], list[float]] = {one: [], other: []}
+def _check(paths: Sequence[loads.Path], server: str) -> None:
+    for path in paths:
+        seen = path.pod.udp(device=path.device)
+        assert seen == server, f"{path.name}: the Internet sees {seen}, not {server}"
+
+
+def _tcp(paths: Sequence[loads.Path]) -> list[results.Measurement]:
+    return [
+        measurement
+        for direction in loads.Direction
+        for streams in _STREAMS
+        for measurement in _transfers(paths, direction, streams)
+    ]
+
+
+def _transfers(
+    paths: Sequence[loads.Path], direction: loads.Direction, streams: int
+) -> list[results.Measurement]:
+    moved = _rounds(paths, lambda path: loads.transfer(path, direction, streams))
+    what = f"{direction}, {streams} TCP stream{'s' if streams > 1 else ''}"
+    rates = comparison.quantity(
+        what, "Mbit/s", moved, lambda one: one.megabits_per_second, more_is_better=True
+    )
+    costs = comparison.quantity(
+        f"{what}: all processors", "s/Gbit", moved, lambda one: one.machine_cost
+    )
+    measurements = [*rates.measurements(), *costs.measurements()]
+    if any(one.wireguard_seconds for samples in moved.values() for one in samples):
+        wireguard = comparison.quantity(
+            f"{what}: wireguard-go of the client", "s/Gbit", moved, lambda one: one.wireguard_cost
+        )
+        measurements += wireguard.measurements()
+    measurements += [rates.ratio(other, bar) for other, bar in _LEAST_OF_RATE.items()]
+    return [*measurements, costs.ratio(comparison.VXLAN, _MOST_OF_COST_BY_VXLAN)]
+
+
+def _datagrams(
+    paths: Sequence[loads.Path], pia: client.Client, server: str
+) -> list[results.Measurement]:
+    flood = _rounds(paths, lambda path: loads.datagrams(path, pia, server, megabits=None))
+    paced = _rounds(
+        paths, lambda path: loads.datagrams(path, pia, server, megabits=_PACED_MEGABITS)
+    )
+    rates = comparison.quantity(
+        "UDP, as much as goes: arrived",
+        "Mbit/s",
+        flood,
+        lambda one: one.megabits_per_second,
+        more_is_better=True,
+    )
+    losses = comparison.quantity(
+        f"UDP, {_PACED_MEGABITS} Mbit/s: lost", "%", paced, lambda one: one.lost_percent
+    )
+    return [*rates.measurements(), *losses.measurements()]
+
+
+def _echoes(paths: Sequence[loads.Path]) -> list[results.Measurement]:
+    taken = _rounds(paths, loads.echoes)
+    middle = comparison.quantity("UDP echo: p50", "ms", taken, lambda one: one.p50)
+    slow = comparison.quantity("UDP echo: p95", "ms", taken, lambda one: one.p95)
+    return [*middle.measurements(), *slow.measurements()]
+
+
+def _rounds(paths: Sequence[loads.Path], sample: Callable[[loads.Path], T]) -> dict[str, list[T]]:
+    """Return a sample of each path from each round; each path is first in turn."""
+    samples: dict[str, list[T]] = {path.name: [] for path in paths}
     for number in range(_ROUNDS):
-        for sample in (one, other) if number % 2 == 0 else (other, one):
-            samples[sample].append(sample())
-    return tuple(samples[one]), tuple(samples[other])
-
-
-def _megabits(pod: probes.Pod, device: str, direction: str) -> float:
-    port, code = _DIRECTIONS[direction]
-    values = {"device": device, "host": probes.WHO_AM_I, "port": port, "seconds": _SECONDS}
-    return float(pod.python((_CONNECT + code).format(**values))) * 8 / 1e6
+        first = number % len(paths)
+        for path in (*paths[first:], *paths[:first]):
+            samples[path.name].append(sample(path))
+    return samples

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bench.answers import Answer, Asking, until_the_end_of_silence
-from bench.results import Bar, Measurement, Statistic, document, table
+from bench.comparison import Quantity, difference, quantity
+from bench.loads import Flow, Transfer
+from bench.results import Bar, Measurement, Statistic, document, side_by_side, table
 
 TWENTY = tuple(float(number) for number in range(1, 21))
 
@@ -71,6 +73,65 @@ def test_the_table_is_markdown_with_aligned_columns() -> None:
     )
 
 
+PATHS = [
+    Measurement("upload", "Mbit/s", (800.0, 802.0, 900.0), more_is_better=True, path="app"),
+    Measurement("upload", "Mbit/s", (810.0,), more_is_better=True, path="sidecar"),
+    Measurement("UDP lost", "%", (0.25,), path="app"),
+]
+
+
+def test_paths_stand_side_by_side() -> None:
+    assert side_by_side([Measurement("start", "s", (1.0,)), *PATHS]) == (
+        "| medians  | app        | sidecar    |\n"
+        "|----------|------------|------------|\n"
+        "| upload   | 802 Mbit/s | 810 Mbit/s |\n"
+        "| UDP lost | 0.25 %     |            |\n"
+    )
+
+
+def test_what_stands_side_by_side_is_not_in_the_table() -> None:
+    start = Measurement("start", "s", (1.0,))
+    assert table([*PATHS, start]) == table([start])
+
+
+def test_a_path_is_compared_round_by_round() -> None:
+    rates = Quantity(
+        "upload", "Mbit/s", {"app": [400.0, 90.0], "gateway": [500.0, 100.0]}, more_is_better=True
+    )
+    bar = Bar(0.95, Statistic.MEDIAN)
+
+    assert rates.ratio("gateway", 0.95) == Measurement(
+        "upload, app / gateway", "", (0.8, 0.9), bar, more_is_better=True
+    )
+
+
+def test_a_cost_must_not_exceed_the_other_paths() -> None:
+    costs = Quantity("upload: CPU", "s/Gbit", {"app": [1.0], "vxlan": [2.0]})
+
+    assert costs.ratio("vxlan", 1.0).met is True
+
+
+def test_a_quantity_has_a_measurement_for_each_path() -> None:
+    flows = {"app": [Flow(sent=100, arrived=75.0)], "vxlan": [Flow(sent=100, arrived=100.5)]}
+
+    assert quantity("lost", "%", flows, lambda one: one.lost_percent).measurements() == [
+        Measurement("lost", "%", (25.0,), path="app"),
+        Measurement("lost", "%", (0.0,), path="vxlan"),
+    ]
+
+
+def test_a_difference_is_that_of_the_medians() -> None:
+    assert difference("start", (1.0, 1.5, 9.0), (1.0, 1.0, 1.0), 0.2) == Measurement(
+        "start", "s", (0.5,), Bar(0.2, Statistic.MEDIAN), rounds=3
+    )
+
+
+def test_a_transfer_costs_processor_seconds_for_a_gigabit() -> None:
+    moved = Transfer(gigabits=0.5, seconds=1.0, machine_seconds=2.0, wireguard_seconds=0.75)
+
+    assert (moved.megabits_per_second, moved.machine_cost, moved.wireguard_cost) == (500, 4.0, 1.5)
+
+
 def test_the_document_has_every_sample() -> None:
     assert document([Measurement("server dead", "s", (7.0, 6.0), Bar(15))]) == [
         {
@@ -80,6 +141,7 @@ def test_the_document_has_every_sample() -> None:
             "bar": {"limit": 15, "statistic": "p95"},
             "more_is_better": False,
             "rounds": 2,
+            "path": "",
             "median": 6.5,
             "p95": 7.0,
             "met": True,

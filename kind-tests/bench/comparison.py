@@ -1,0 +1,69 @@
+"""What paths have to do with each other. Pure: samples in, measurements out."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from bench import results
+
+T = TypeVar("T")
+
+APP, GATEWAY = "app", "gateway itself"
+SIDECAR, VXLAN = "tunnel in the app's pod", "VXLAN to a gateway's pod"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Quantity:
+    """What was measured on each path in each round."""
+
+    what: str
+    unit: str
+    samples: Mapping[str, Sequence[float]]
+    """By path; the samples of one round have the same place in each."""
+    more_is_better: bool = False
+
+    def measurements(self) -> list[results.Measurement]:
+        """Return one measurement for each path."""
+        return [
+            results.Measurement(
+                self.what, self.unit, tuple(samples), None, self.more_is_better, path=path
+            )
+            for path, samples in self.samples.items()
+        ]
+
+    def ratio(self, other: str, limit: float | None = None) -> results.Measurement:
+        """Return what the app has of the other path's, round by round: their neighbours compare."""
+        pairs = zip(self.samples[APP], self.samples[other], strict=True)
+        bar = None if limit is None else results.Bar(limit, results.Statistic.MEDIAN)
+        return results.Measurement(
+            f"{self.what}, {APP} / {other}",
+            "",
+            tuple(one / another for one, another in pairs),
+            bar,
+            self.more_is_better,
+        )
+
+
+def quantity(
+    what: str,
+    unit: str,
+    sampled: Mapping[str, Sequence[T]],
+    value: Callable[[T], float],
+    *,
+    more_is_better: bool = False,
+) -> Quantity:
+    """Return one value of all that was sampled by path."""
+    values = {path: [value(one) for one in samples] for path, samples in sampled.items()}
+    return Quantity(what, unit, values, more_is_better)
+
+
+def difference(
+    what: str, ours: Sequence[float], others: Sequence[float], limit: float | None
+) -> results.Measurement:
+    """Return by how many seconds the median of ours is above that of the others."""
+    above = statistics.median(ours) - statistics.median(others)
+    bar = None if limit is None else results.Bar(limit, results.Statistic.MEDIAN)
+    return results.Measurement(what, "s", (above,), bar, rounds=len(ours))
