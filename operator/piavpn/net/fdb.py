@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import errno
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from pyroute2 import NetlinkError
@@ -50,11 +50,11 @@ def static(table: Iterable[Any]) -> dict[int, set[str]]:
     return found
 
 
-def entries(table: Iterable[Any]) -> dict[int, set[Entry]]:
-    """Return by link what VXLAN links know."""
+def entries(table: Iterable[Any], links: Collection[int]) -> dict[int, set[Entry]]:
+    """Return by link what these VXLAN links know; those of others may know anything."""
     found: dict[int, set[Entry]] = {}
     for item in table:
-        if node := item.get_attr("NDA_DST"):
+        if item["ifindex"] in links and (node := item.get_attr("NDA_DST")):
             entry = Entry(item.get_attr("NDA_LLADDR"), ipaddress.IPv4Address(node))
             found.setdefault(item["ifindex"], set()).add(entry)
     return found

@@ -83,7 +83,7 @@ def present() -> dict[str, Present]:
         if not ours:
             return {}
         table = fdb.dump(kernel)
-    macs, entries = fdb.static(table), fdb.entries(table)
+    macs, entries = fdb.static(table), fdb.entries(table, {link["index"] for link in ours})
     by_index = {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
     found = [
         Present(

@@ -83,17 +83,28 @@ class Node:
         self.attacher: Attacher
         self.host: Host
         self._directory = directory
+        self._cgroups = directory.parent / "cgroups"
+        self._cgroups.mkdir(exist_ok=True)
         self.start()
 
     def run(self, command: str, *, check: bool = True) -> str:
         return self.world.node.run(command, check=check)
 
+    def restart(self) -> None:
+        """End the agent and start another, which knows nothing yet."""
+        self.stop()
+        self.start()
+
+    def stop(self) -> None:
+        """End the agent."""
+        self.host.stop()
+
     def start(self) -> None:
-        """Start an agent that knows nothing yet."""
+        """Start an agent."""
         with self.world.node.entered():
             known = Canonical()
             outlets = Outlets(known)
-            links = Links(self._directory)
+            links = Links(self._cgroups)
             self.host = Host(known, links, outlets, self._directory, removal_seconds=0)
             self.attacher = self.world.attacher(outlets)
 
@@ -127,7 +138,7 @@ class Cluster:
         world = self._stack.enter_context(nodeworld.world(self._new_namespace))
         self.join(world.node, f"192.0.2.{number}")
         made = Node(name, world, f"192.0.2.{number}", self._directory / name)
-        self._stack.callback(made.host.stop)
+        self._stack.callback(made.stop)
         self.nodes[name] = made
         return made
 
@@ -166,7 +177,7 @@ class Cluster:
     def remove(self, member: Member) -> None:
         """Have the pod be no more, with its network."""
         self.members.remove(member)
-        member.test_pod.run("ip link del vpn0")
+        member.test_pod.run("ip link del vpn0; ip link del eth0")
         member.node.world.end(member.test_pod)
 
     def plan(self, node: Node) -> NodePlan:
