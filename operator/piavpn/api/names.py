@@ -49,6 +49,9 @@ LABEL_NODE_AGENT = f"{GROUP}/node-agent"
 ANNOTATION_NODE_FACTS = f"{GROUP}/node-facts"
 """On those Leases: what the agent knows of its node, as JSON."""
 
+LABEL_NODE = f"{GROUP}/node"
+"""On the ConfigMap in which a node's agent publishes the node's key: the node's name."""
+
 GATE_CONTAINER = "piavpn-gate"
 """Name of the init container that holds an app back until its confinement is proven."""
 
@@ -62,6 +65,12 @@ CLUSTER_LINK = "eth0"
 """A pod's link to the cluster network, made by the cluster's own CNI plugin."""
 TUNNEL_LINKS = ("piaw0", "piaw1")
 """The gateway's two WireGuard links, one a slot: two, so that a renewal makes before it breaks."""
+
+NODES_LINK = "piavpn-nodes"
+"""A node's WireGuard link to the other nodes."""
+OVERLAY_PORT = 14789
+NODES_PORT = 14790
+"""UDP port of a node at which that link listens."""
 
 PROXY_PORT = 8888
 """Port of the bootstrap proxy on the bridge's host address."""
@@ -138,6 +147,11 @@ def account_name(
 def lease_name(node: str) -> str:
     """Return the name of the Lease that the agent of this node renews."""
     return f"piavpn-node-agent-{node}"
+
+
+def node_key_name(node: str) -> str:
+    """Return the name of the ConfigMap in which the agent of this node publishes its key."""
+    return f"piavpn-node-{node}"
 
 
 def asked_for_at(time: str) -> str:

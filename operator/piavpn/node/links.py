@@ -1,4 +1,4 @@
-"""The gateway's WireGuard links: made in the node's namespace, then moved into the gateway's.
+"""WireGuard links: made in the node's namespace; a gateway's are then moved into the gateway's.
 
 So their encrypted packets keep leaving by the node, whatever happens to the gateway's pod.
 Kernel WireGuard where the node has it, else wireguard-go.
@@ -7,6 +7,7 @@ Kernel WireGuard where the node has it, else wireguard-go.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import os
 import pathlib
@@ -50,6 +51,14 @@ class LinkError(Exception):
     """A WireGuard link cannot be made; the message says why and what to do."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Control:
+    """Where wireguard-go's control socket is, and whose."""
+
+    directory: pathlib.Path
+    uid: int
+
+
 class Links:
     """Makes WireGuard links; knows the wireguard-go processes that it started."""
 
@@ -61,6 +70,23 @@ class Links:
         """
         self._cgroups = cgroups
         self._processes: list[subprocess.Popen[bytes]] = []
+
+    def add_here(self, name: str, *, directory: pathlib.Path) -> None:
+        """Make a WireGuard link of the node's own, which is down at first.
+
+        Args:
+            name: of the link; another one of that name is removed.
+            directory: for wireguard-go's control socket; nobody but us may reach it.
+
+        Raises:
+            LinkError: the node can do neither kernel WireGuard nor wireguard-go.
+            pyroute2.NetlinkError: the kernel refused.
+        """
+        self.reap()
+        with IPRoute() as kernel:
+            _remove_here(kernel, name)
+            if not _add_to_kernel(kernel, name):
+                self._add_by_program(kernel, name, _Control(directory, os.getuid()))
 
     def add(self, name: str, *, vpn: str, netns: int, mtu: int) -> None:
         """Make a WireGuard link and move it into a namespace, where it is down at first.
@@ -80,7 +106,8 @@ class Links:
             # Left over by an agent that ended between making and moving one.
             _remove_here(kernel, name)
             if not _add_to_kernel(kernel, name):
-                self._add_by_program(kernel, name, pathlib.Path(names.wireguard_directory(vpn)))
+                directory = pathlib.Path(names.wireguard_directory(vpn))
+                self._add_by_program(kernel, name, _Control(directory, GATEWAY_UID))
             index = kernel.link_lookup(ifname=name)[0]
             kernel.link("set", index=index, mtu=mtu)
             kernel.link("set", index=index, net_ns_fd=netns)
@@ -97,10 +124,10 @@ class Links:
             with contextlib.suppress(OSError):
                 (hierarchy / _CGROUP).rmdir()
 
-    def _add_by_program(self, kernel: IPRoute, name: str, directory: pathlib.Path) -> None:
+    def _add_by_program(self, kernel: IPRoute, name: str, control: _Control) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         with ours, theirs:
-            process = _start(name, directory, outside(self._cgroups), theirs.fileno())
+            process = _start(name, control, outside(self._cgroups), theirs.fileno())
             self._processes.append(process)
             deadline = time.monotonic() + _START_SECONDS
             while not kernel.link_lookup(ifname=name):
@@ -142,7 +169,7 @@ def _last_line(output: socket.socket) -> str:
 
 def _start(
     name: str,
-    directory: pathlib.Path,
+    control: _Control,
     process_lists: Sequence[pathlib.Path],
     output: int,
 ) -> subprocess.Popen[bytes]:
@@ -151,11 +178,11 @@ def _start(
     It keeps no pipe of ours open: the runtime would wait for its end. `output` is a socket of
     datagrams: once nobody reads them, writing fails and does no harm, where a pipe would end it.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    control.directory.mkdir(parents=True, exist_ok=True)
     _SOCKETS.mkdir(mode=0o700, parents=True, exist_ok=True)
     private_mounts = ("unshare", "--mount", "--propagation", "private")
-    arguments = (str(directory), name, *(str(path) for path in process_lists))
-    with _listening(directory, name) as control:
+    arguments = (str(control.directory), name, *(str(path) for path in process_lists))
+    with _listening(control, name) as listening:
         try:
             return subprocess.Popen(
                 [*private_mounts, "sh", "-c", _SCRIPT, "sh", *arguments],
@@ -163,12 +190,12 @@ def _start(
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                pass_fds=[control.fileno()],
+                pass_fds=[listening.fileno()],
                 env={
                     "LOG_LEVEL": "error",
                     "PATH": os.environ.get("PATH", os.defpath),
                     "WG_PROCESS_FOREGROUND": "1",  # without a banner about the kernel's own
-                    "WG_UAPI_FD": str(control.fileno()),
+                    "WG_UAPI_FD": str(listening.fileno()),
                 },
             )
         except OSError as error:
@@ -176,23 +203,23 @@ def _start(
 
 
 @contextlib.contextmanager
-def _listening(directory: pathlib.Path, name: str) -> Iterator[socket.socket]:
-    """Make the link's control socket, the gateway's to use.
+def _listening(control: _Control, name: str) -> Iterator[socket.socket]:
+    """Make the link's control socket, its user's to use.
 
     Not left to wireguard-go: it ends when its socket's owner is changed under it.
     """
-    path = directory / f"{name}.sock"
+    path = control.directory / f"{name}.sock"
     path.unlink(missing_ok=True)
-    fd = os.open(directory, os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(control.directory, os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with socket.socket(socket.AF_UNIX) as control:
+        with socket.socket(socket.AF_UNIX) as listening:
             # A socket's own path may have 107 bytes only.
-            control.bind(f"/proc/self/fd/{fd}/{path.name}")
-            control.listen()
+            listening.bind(f"/proc/self/fd/{fd}/{path.name}")
+            listening.listen()
             path.chmod(0o600)
-            os.chown(path, GATEWAY_UID, GATEWAY_UID)
-            os.chown(directory, GATEWAY_UID, GATEWAY_UID)
-            yield control
+            os.chown(path, control.uid, control.uid)
+            os.chown(control.directory, control.uid, control.uid)
+            yield listening
     finally:
         os.close(fd)
 

@@ -1,0 +1,83 @@
+"""What joins the nodes by WireGuard, for the VPNs whose traffic between nodes is encrypted. Pure.
+
+Each node has an address of its own in `PREFIX`, which follows from its IPv4 address. Nothing else
+uses the prefix: where the link is not there, its addresses are unreachable.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Mapping
+
+PREFIX = ipaddress.IPv6Network("fd76:706e::/96")
+
+_OVERHEAD = 60  # bytes: IPv4 header, UDP header, WireGuard's own
+_VXLAN_OVERHEAD = 70  # bytes: IPv6 header, UDP header, VXLAN's own, the inner Ethernet header
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Peer:
+    """Another node."""
+
+    node: ipaddress.IPv4Address
+    """Its own address."""
+    public_key: str
+    """Of WireGuard, base64."""
+
+    @property
+    def address(self) -> ipaddress.IPv6Address:
+        """Its address in the mesh, the only one that it may send from."""
+        return address_of(self.node)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mesh:
+    """The node's link to the other nodes."""
+
+    address: ipaddress.IPv6Address
+    mtu: int
+    peers: tuple[Peer, ...]
+    """The other nodes whose keys are known, by address."""
+
+
+def address_of(node: ipaddress.IPv4Address) -> ipaddress.IPv6Address:
+    """Return the address that a node of this IPv4 address has within the mesh."""
+    return PREFIX[int(node)]
+
+
+def vpn_mtu(uplink: int) -> int:
+    """Return the size of the largest packet of a VPN that the mesh takes in VXLAN.
+
+    Args:
+        uplink: MTU of the link to the other nodes.
+    """
+    return uplink - _OVERHEAD - _VXLAN_OVERHEAD
+
+
+def plan(
+    node: str,
+    addresses: Mapping[str, ipaddress.IPv4Address],
+    keys: Mapping[str, str],
+    uplink: int,
+) -> Mesh | None:
+    """Return the node's link, to every other node whose address and key are known.
+
+    Args:
+        node: name of this node.
+        addresses: of the nodes, by name.
+        keys: the nodes' public keys, by name.
+        uplink: MTU of the link to the other nodes.
+
+    Returns:
+        None while this node's own address is not known.
+    """
+    if node not in addresses:
+        return None
+    others = (addresses.keys() & keys.keys()) - {node}
+    peers = (Peer(addresses[name], keys[name]) for name in others)
+    return Mesh(
+        address=address_of(addresses[node]),
+        mtu=uplink - _OVERHEAD,
+        peers=tuple(sorted(peers, key=lambda peer: peer.node)),
+    )
