@@ -4,12 +4,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 from piavpn.node import mesh, meshfilter
 
-ADDRESSES = {
-    "n1": IPv4Address("192.0.2.1"),
-    "n2": IPv4Address("192.0.2.2"),
-    "n3": IPv4Address("198.51.100.3"),
-}
-KEYS = {"n1": "ONE=", "n2": "TWO=", "n3": "THREE="}
+ONE, TWO, THREE = (IPv4Address(text) for text in ("192.0.2.1", "192.0.2.2", "198.51.100.3"))
+KEYS = {THREE: "THREE=", ONE: "ONE=", TWO: "TWO="}
 
 
 def test_a_nodes_address_in_the_mesh_follows_from_its_own() -> None:
@@ -17,34 +13,26 @@ def test_a_nodes_address_in_the_mesh_follows_from_its_own() -> None:
     assert mesh.address_of(IPv4Address("255.255.255.255")) == IPv6Address("fd76:706e::ffff:ffff")
 
 
-def test_the_link_leads_to_every_other_node_at_the_address_that_is_its_own() -> None:
-    assert mesh.plan("n1", ADDRESSES, KEYS, uplink=1500) == mesh.Mesh(
+def test_the_link_leads_to_every_other_node_whose_key_is_known() -> None:
+    assert mesh.plan(ONE, KEYS, uplink=1500) == mesh.Mesh(
         address=IPv6Address("fd76:706e::c000:201"),
         mtu=1440,
-        peers=(
-            mesh.Peer(IPv4Address("192.0.2.2"), "TWO="),
-            mesh.Peer(IPv4Address("198.51.100.3"), "THREE="),
-        ),
+        peers=(mesh.Peer(TWO, "TWO="), mesh.Peer(THREE, "THREE=")),
     )
 
 
-def test_a_node_whose_key_or_address_is_not_known_is_no_peer() -> None:
-    addresses = {name: ADDRESSES[name] for name in ("n1", "n2")}
-    keys = {name: KEYS[name] for name in ("n1", "n3")}
-    planned = mesh.plan("n1", addresses, keys, uplink=1500)
-    assert planned is not None
-    assert planned.peers == ()
+def test_a_node_whose_own_key_is_not_published_yet_has_its_link() -> None:
+    assert mesh.plan(ONE, {TWO: "TWO="}, uplink=1500).peers == (mesh.Peer(TWO, "TWO="),)
 
 
-def test_a_node_of_no_known_address_has_no_link() -> None:
-    assert mesh.plan("n9", ADDRESSES, KEYS, uplink=1500) is None
+def test_a_peer_has_the_address_that_is_its_nodes() -> None:
+    assert mesh.Peer(THREE, "THREE=").address == IPv6Address("fd76:706e::c633:6403")
 
 
 def test_vxlan_with_a_vpns_largest_packet_fits_in_the_link_and_that_in_the_uplink() -> None:
     inner_headers = 40 + 8 + 8 + 14  # IPv6, UDP, VXLAN, Ethernet
     outer_headers = 20 + 8 + 32  # IPv4, UDP, WireGuard
-    planned = mesh.plan("n1", ADDRESSES, KEYS, uplink=1500)
-    assert planned is not None
+    planned = mesh.plan(ONE, KEYS, uplink=1500)
     assert mesh.vpn_mtu(1500) == 1370
     assert mesh.vpn_mtu(1500) + inner_headers == planned.mtu
     assert planned.mtu + outer_headers == 1500

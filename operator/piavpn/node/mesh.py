@@ -56,28 +56,18 @@ def vpn_mtu(uplink: int) -> int:
 
 
 def plan(
-    node: str,
-    addresses: Mapping[str, ipaddress.IPv4Address],
-    keys: Mapping[str, str],
-    uplink: int,
-) -> Mesh | None:
-    """Return the node's link, to every other node whose address and key are known.
+    node: ipaddress.IPv4Address, keys: Mapping[ipaddress.IPv4Address, str], uplink: int
+) -> Mesh:
+    """Return the node's link, to every other node whose key is known.
 
     Args:
-        node: name of this node.
-        addresses: of the nodes, by name.
-        keys: the nodes' public keys, by name.
+        node: this node's own address.
+        keys: the nodes' public keys, by their own addresses.
         uplink: MTU of the link to the other nodes.
-
-    Returns:
-        None while this node's own address is not known.
     """
-    if node not in addresses:
-        return None
-    others = (addresses.keys() & keys.keys()) - {node}
-    peers = (Peer(addresses[name], keys[name]) for name in others)
+    others = sorted(keys.keys() - {node})
     return Mesh(
-        address=address_of(addresses[node]),
+        address=address_of(node),
         mtu=uplink - _OVERHEAD,
-        peers=tuple(sorted(peers, key=lambda peer: peer.node)),
+        peers=tuple(Peer(other, keys[other]) for other in others),
     )

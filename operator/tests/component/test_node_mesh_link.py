@@ -52,11 +52,9 @@ class Node:
 
     def bring(self, *others: Node) -> None:
         """Make the link, to the others whose keys are known."""
-        keys = {it.name: it.public_key for it in (self, *others)}
-        planned = mesh.plan(self.name, ADDRESSES, keys, UPLINK)
-        assert planned is not None
+        keys = {ADDRESSES[other.name]: other.public_key for other in others}
         with self.entered():
-            self.link.bring(planned)
+            self.link.bring(mesh.plan(ADDRESSES[self.name], keys, UPLINK))
 
     def remove(self) -> None:
         with self.entered():
