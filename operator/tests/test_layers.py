@@ -65,6 +65,7 @@ MUST_BE_PURE = (
     "piavpn.node.mesh",
     "piavpn.node.meshfilter",
     "piavpn.node.model",
+    "piavpn.node.mtus",
     "piavpn.node.outlet",
     "piavpn.node.plans",
     "piavpn.node.readers",

@@ -38,6 +38,7 @@ SETTLED = PodState(
         bridge="br-home",
         port_alias="piavpn.dev/service/10.100.0.10",
         isolated=True,
+        mtu=NETWORK.mtu,
         up=True,
     ),
     lock="intact",
@@ -100,6 +101,16 @@ def test_isolation_is_changed_without_taking_the_link_away() -> None:
     assert decide.steps(service_with(isolation=False), LINK, SETTLED, "intact") == (Step.ISOLATION,)
     assert decide.steps(service_with(isolation=False), LINK, talking, "intact") == ()
     assert decide.steps(service_with(isolation=True), LINK, talking, "intact") == (Step.ISOLATION,)
+
+
+def test_the_mtu_is_changed_without_taking_the_link_away() -> None:
+    smaller = dataclasses.replace(PLAN, network=dataclasses.replace(NETWORK, mtu=1370))
+    assert decide.steps(smaller, LINK, SETTLED, "intact") == (Step.MTU,)
+    assert SETTLED.bridge_link is not None
+    changed = dataclasses.replace(SETTLED.bridge_link, mtu=1370)
+    settled = dataclasses.replace(SETTLED, bridge_link=changed)
+    assert decide.steps(smaller, LINK, settled, "intact") == ()
+    assert decide.damage(decide.Verified(PLAN, LINK, "intact"), settled) == ()
 
 
 def test_isolation_is_on_the_nodes_side_and_its_change_no_damage() -> None:

@@ -62,7 +62,7 @@ table inet piavpn_host {
     iifname "br-away" ct direction reply ct state established,related accept
     iifname "br-away" counter name dropped_input drop
     ip saddr != @nodes udp dport 14789 counter name dropped_overlay drop
-    meta nfproto ipv6 udp dport 14789 counter name dropped_overlay drop
+    iifname != "piavpn-nodes" meta nfproto ipv6 udp dport 14789 counter name dropped_overlay drop
   }
   chain forwarded {
     type filter hook forward priority filter; policy accept;

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
-from piavpn.node import mesh, meshfilter
+from piavpn.node import mesh, meshfilter, mtus
 
 ONE, TWO, THREE = (IPv4Address(text) for text in ("192.0.2.1", "192.0.2.2", "198.51.100.3"))
 KEYS = {THREE: "THREE=", ONE: "ONE=", TWO: "TWO="}
@@ -33,8 +33,8 @@ def test_vxlan_with_a_vpns_largest_packet_fits_in_the_link_and_that_in_the_uplin
     inner_headers = 40 + 8 + 8 + 14  # IPv6, UDP, VXLAN, Ethernet
     outer_headers = 20 + 8 + 32  # IPv4, UDP, WireGuard
     planned = mesh.plan(ONE, KEYS, uplink=1500)
-    assert mesh.vpn_mtu(1500) == 1370
-    assert mesh.vpn_mtu(1500) + inner_headers == planned.mtu
+    assert mtus.of_encrypted(1500) == 1370
+    assert mtus.of_encrypted(1500) + inner_headers == planned.mtu
     assert planned.mtu + outer_headers == 1500
 
 

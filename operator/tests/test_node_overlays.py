@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 import pytest
 from node_objects import CLUSTER, NETWORK
 
 from piavpn.api import piavpns
+from piavpn.api.piavpns import NodeEncryption
 from piavpn.node import model, plans
+from piavpn.node.decide import Problem
+from piavpn.node.mesh import Mesh
+from piavpn.node.mesh import Peer as MeshPeer
 from piavpn.node.model import Overlay, Owner, Peer, Pod, Role
-from piavpn.node.plans import RemotePod, Snapshot
+from piavpn.node.plans import NodePlan, RemotePod, Snapshot
 
 A, B, C = (IPv4Address(f"192.0.2.{number}") for number in (1, 2, 3))
 HOME = piavpns.PiaVpn(
@@ -28,8 +32,16 @@ HOME = piavpns.PiaVpn(
         )
     ),
 )
+NODES = {"A": A, "B": B, "C": C}
 TALKING = dataclasses.replace(
     HOME, spec=dataclasses.replace(HOME.spec, network=piavpns.NetworkSpec(service_isolation=False))
+)
+
+ENCRYPTED = dataclasses.replace(
+    HOME,
+    spec=dataclasses.replace(
+        HOME.spec, network=piavpns.NetworkSpec(node_encryption=NodeEncryption.WIREGUARD)
+    ),
 )
 
 
@@ -71,7 +83,23 @@ def overlay(
         node=node,
         elsewhere=tuple(RemotePod(pod, at) for pod, at in elsewhere),
     )
-    return plans.node_plan(snapshot, 1380).overlays.get("home")
+    return plans.node_plan(snapshot, 1460).overlays.get("home")
+
+
+def node_plan(*here: Pod, elsewhere: tuple[tuple[Pod, IPv4Address], ...], keyed: str) -> NodePlan:
+    """Return what an encrypted VPN has on node A where these nodes' keys are known."""
+    snapshot = Snapshot(
+        vpns={"home": ENCRYPTED},
+        pods=here,
+        servers={},
+        cluster=CLUSTER,
+        services=SERVICES,
+        nodes=(A, B, C),
+        node=A,
+        elsewhere=tuple(RemotePod(pod, at) for pod, at in elsewhere),
+        node_keys={node: f"{name}=" for name, node in NODES.items() if name in keyed},
+    )
+    return plans.node_plan(snapshot, 1460)
 
 
 def peers(*here: Pod, elsewhere: tuple[tuple[Pod, IPv4Address], ...]) -> tuple[Peer, ...]:
@@ -204,3 +232,57 @@ def test_a_node_knows_that_bridges_are_joined_also_those_of_others(
     here: list[Pod], elsewhere: list[tuple[Pod, IPv4Address]], *, expected: bool
 ) -> None:
     assert joined(*here, elsewhere=tuple(elsewhere)) is expected
+
+
+IN_MESH = {
+    "A": IPv6Address("fd76:706e::c000:201"),
+    "B": IPv6Address("fd76:706e::c000:202"),
+    "C": IPv6Address("fd76:706e::c000:203"),
+}
+
+
+def test_an_encrypted_vpn_is_joined_by_the_nodes_link_and_its_packets_are_smaller() -> None:
+    plan = node_plan(GATEWAY, elsewhere=((APPS[1], B), (APPS[2], C)), keyed="ABC")
+    network = dataclasses.replace(NETWORK, mtu=1330, encrypted=True)
+    assert plan.networks == {"home": network}
+    assert plan.overlays == {
+        "home": Overlay(
+            network,
+            local=IN_MESH["A"],
+            peers=(
+                dataclasses.replace(TO_11_ON_B, node=IN_MESH["B"]),
+                dataclasses.replace(TO_12_ON_C, node=IN_MESH["C"]),
+            ),
+            isolated=True,
+        )
+    }
+    assert plan.overlays["home"].device == "piavpn-nodes"
+    assert plan.mesh == Mesh(IN_MESH["A"], 1400, (MeshPeer(B, "B="), MeshPeer(C, "C=")))
+    assert plan.keyless == {}
+
+
+def test_to_a_node_without_a_known_key_an_encrypted_vpn_has_no_way() -> None:
+    plan = node_plan(GATEWAY, elsewhere=((APPS[1], B), (APPS[2], C)), keyed="AB")
+    assert [peer.node for peer in plan.overlays["home"].peers] == [IN_MESH["B"]]
+    assert plan.overlays["home"].nodes == {IN_MESH["B"]}
+    assert plan.keyless == {
+        "home": Problem(
+            "NodeKeyUnknown",
+            "the public key of node 192.0.2.3 is not known, so nothing of an encrypted VPN goes"
+            " there: its node agent publishes it as ConfigMap piavpn-node-NODE; see the log of"
+            " that agent",
+        )
+    }
+    alone = node_plan(GATEWAY, elsewhere=((APPS[1], B),), keyed="A")
+    assert alone.overlays == {}
+    assert alone.keyless["home"].reason == "NodeKeyUnknown"
+
+
+def test_the_nodes_link_is_there_for_an_encrypted_vpn_alone() -> None:
+    assert node_plan(GATEWAY, elsewhere=(), keyed="AB").mesh == Mesh(
+        IN_MESH["A"], 1400, (MeshPeer(B, "B="),)
+    )
+    assert node_plan(elsewhere=((GATEWAY, B),), keyed="AB").mesh is None
+    plain = overlay(GATEWAY, elsewhere=((APPS[1], B),))
+    assert plain is not None
+    assert plain.device is None

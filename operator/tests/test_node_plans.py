@@ -54,7 +54,7 @@ SNAPSHOT = Snapshot(
 
 
 def test_a_vpn_with_its_gateway_here_gets_bridge_proxy_and_pods() -> None:
-    assert plans.node_plan(SNAPSHOT, 1380) == NodePlan(
+    assert plans.node_plan(SNAPSHOT, 1460) == NodePlan(
         networks={"home": NETWORK},
         proxies={"home": (SERVER,)},
         pods={
@@ -75,7 +75,7 @@ def labelled(address: str | None) -> Pod:
 
 def planned(pod: Pod) -> PodPlan | Problem:
     snapshot = dataclasses.replace(SNAPSHOT, pods=(GATEWAY, pod))
-    return plans.node_plan(snapshot, 1380).pods[pod.uid]
+    return plans.node_plan(snapshot, 1460).pods[pod.uid]
 
 
 def test_a_labelled_pod_gets_the_address_that_stands_on_it() -> None:
@@ -120,16 +120,16 @@ def test_a_labelled_pod_without_an_address_of_its_own_waits(
 
 def test_a_vpn_without_a_pod_here_gets_nothing() -> None:
     empty = dataclasses.replace(SNAPSHOT, pods=())
-    assert plans.node_plan(empty, 1380) == NodePlan({}, {}, {}, Inside(CLUSTER, NODES))
+    assert plans.node_plan(empty, 1460) == NodePlan({}, {}, {}, Inside(CLUSTER, NODES))
 
 
 def test_a_service_without_its_gateway_here_gets_a_bridge_and_no_proxy() -> None:
-    plan = plans.node_plan(dataclasses.replace(SNAPSHOT, pods=(APP,)), 1380)
+    plan = plans.node_plan(dataclasses.replace(SNAPSHOT, pods=(APP,)), 1460)
     assert (set(plan.networks), plan.proxies) == ({"home"}, {})
 
 
 def test_a_gateway_whose_servers_are_not_known_yet_gets_a_proxy_that_refuses_all() -> None:
-    plan = plans.node_plan(dataclasses.replace(SNAPSHOT, servers={}), 1380)
+    plan = plans.node_plan(dataclasses.replace(SNAPSHOT, servers={}), 1460)
     assert plan.proxies == {"home": ()}
 
 
@@ -198,7 +198,7 @@ def test_a_gateway_whose_servers_are_not_known_yet_gets_a_proxy_that_refuses_all
 def test_what_keeps_a_pod_from_being_attached_is_told(
     change: dict[str, object], reason: str, told: str
 ) -> None:
-    outcome = plans.node_plan(dataclasses.replace(SNAPSHOT, **change), 1380).pods["a"]
+    outcome = plans.node_plan(dataclasses.replace(SNAPSHOT, **change), 1460).pods["a"]
     assert isinstance(outcome, Problem)
     assert outcome.reason == reason
     assert told in outcome.message
@@ -211,7 +211,7 @@ def test_no_app_gets_an_address_of_the_network_itself_and_the_gateway_keeps_its_
     wanted = IPv4Address(address)
     foreign = dataclasses.replace(APP, address=wanted)
     snapshot = dataclasses.replace(SNAPSHOT, pods=(foreign, GATEWAY), services={APP.owner: wanted})
-    pods = plans.node_plan(snapshot, 1380).pods
+    pods = plans.node_plan(snapshot, 1460).pods
     assert pods == {
         "a": Problem(
             "AddressUnknown",
@@ -224,7 +224,7 @@ def test_no_app_gets_an_address_of_the_network_itself_and_the_gateway_keeps_its_
 
 def test_a_foreign_pod_keeps_no_app_from_its_address() -> None:
     foreign = dataclasses.replace(APP, uid="f", namespace="other", owner=Owner("app", "other"))
-    pods = plans.node_plan(dataclasses.replace(SNAPSHOT, pods=(foreign, APP)), 1380).pods
+    pods = plans.node_plan(dataclasses.replace(SNAPSHOT, pods=(foreign, APP)), 1460).pods
     assert isinstance(pods["f"], Problem)
     assert pods["a"] == PodPlan(Role.SERVICE, NETWORK, IPv4Address("10.100.0.10"), CLUSTER)
 
@@ -233,7 +233,7 @@ def test_services_are_isolated_as_their_vpn_says_and_gateways_never() -> None:
     spec = dataclasses.replace(HOME.spec, network=piavpns.NetworkSpec(service_isolation=False))
     talking = dataclasses.replace(SNAPSHOT, vpns={"home": dataclasses.replace(HOME, spec=spec)})
     for snapshot, isolated in ((SNAPSHOT, True), (talking, False)):
-        planned = plans.node_plan(snapshot, 1380).pods
+        planned = plans.node_plan(snapshot, 1460).pods
         app, gateway = planned["a"], planned["g"]
         assert isinstance(app, PodPlan)
         assert isinstance(gateway, PodPlan)
@@ -247,7 +247,7 @@ def test_an_app_bypasses_the_tunnel_to_what_it_or_its_vpn_names_but_never_the_br
         Owner("app", "work"): (IPv4Network("172.16.0.0/16"),),
         Owner("work"): (IPv4Network("172.17.0.0/16"),),
     }
-    pods = plans.node_plan(dataclasses.replace(SNAPSHOT, bypass=bypass), 1380).pods
+    pods = plans.node_plan(dataclasses.replace(SNAPSHOT, bypass=bypass), 1460).pods
     app, gateway = pods["a"], pods["g"]
     assert isinstance(app, PodPlan)
     assert isinstance(gateway, PodPlan)

@@ -28,6 +28,7 @@ def pod(labels: dict[str, str], **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+KEY = "OBiYs5MPvoiSrgVFhZNjjb4CKMFnQXA0OLedj3hKw3U="
 NODE = {"name": "n1", "uid": "u-n1"}
 SERVICE = {"piavpn.dev/vpn": "home", "piavpn.dev/service": "app"}
 
@@ -308,6 +309,34 @@ def test_of_other_nodes_pods_the_likeliest_holders_of_an_address_come_first() ->
         ("newest-gateway", "192.0.2.4"),
         ("old-app", "192.0.2.2"),
     ]
+
+
+def key_of(node: str, key: str) -> dict[str, Any]:
+    labels = {"piavpn.dev/node": node}
+    metadata = {"uid": f"k-{node}", "name": f"piavpn-node-{node}", "labels": labels}
+    return {"kind": "ConfigMap", "metadata": metadata, "data": {"publicKey": key}}
+
+
+def test_a_nodes_key_is_known_by_its_address_as_soon_as_both_are() -> None:
+    seen = with_nodes("n1", "n2")
+    for node in ("n2", "n9"):
+        seen.node_keys.take("ADDED", key_of(node, KEY))
+    assert seen.snapshot().node_keys == {IPv4Address("192.0.2.2"): KEY}
+    assert (seen.node_key("n2"), seen.node_key("n1")) == (KEY, None)
+    # What is no key is as good as none.
+    seen.node_keys.take("MODIFIED", key_of("n2", "nonsense"))
+    assert seen.snapshot().node_keys == {}
+
+
+def test_keys_are_wanted_while_any_vpn_is_encrypted() -> None:
+    seen = with_nodes("n1")
+    vpn = {"metadata": {"uid": "v1", "name": "home"}}
+    spec = {"credentialsSecretRef": {"name": "pia"}}
+    seen.vpns.take("ADDED", vpn | {"spec": spec})
+    assert not seen.wants_node_keys
+    encrypted = spec | {"network": {"nodeEncryption": "WireGuard"}}
+    seen.vpns.take("MODIFIED", vpn | {"spec": encrypted})
+    assert seen.wants_node_keys
 
 
 def test_pods_are_watched_here_and_elsewhere_apart() -> None:

@@ -68,7 +68,6 @@ TUNNEL_LINKS = ("piaw0", "piaw1")
 
 NODES_LINK = "piavpn-nodes"
 """A node's WireGuard link to the other nodes."""
-OVERLAY_PORT = 14789
 NODES_PORT = 14790
 """UDP port of a node at which that link listens."""
 

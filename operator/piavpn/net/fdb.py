@@ -29,7 +29,7 @@ class Entry:
     """An entry of a VXLAN link: frames to `mac` go to `node`."""
 
     mac: str
-    node: ipaddress.IPv4Address
+    node: ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def dump(kernel: Any) -> list[Any]:  # noqa: ANN401 - pyroute2 has no types
@@ -55,7 +55,7 @@ def entries(table: Iterable[Any], links: Collection[int]) -> dict[int, set[Entry
     found: dict[int, set[Entry]] = {}
     for item in table:
         if item["ifindex"] in links and (node := item.get_attr("NDA_DST")):
-            entry = Entry(item.get_attr("NDA_LLADDR"), ipaddress.IPv4Address(node))
+            entry = Entry(item.get_attr("NDA_LLADDR"), ipaddress.ip_address(node))
             found.setdefault(item["ifindex"], set()).add(entry)
     return found
 

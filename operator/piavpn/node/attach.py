@@ -238,9 +238,8 @@ class Attacher:
                 port = cni.add_bridge(_attachment(plan, seen, fd))
                 ports.assign(port, owner)
                 ports.ensure_guard(self._canonical)
-            case Step.ISOLATION:
-                owner = guard.Owner(plan.role, plan.address)
-                ports.isolate(plan.network.bridge, owner, isolated=plan.isolated)
+            case Step.ISOLATION | Step.MTU:
+                _adjust(plan, fd)
             case Step.ROUTES:
                 with netns.entered(fd):
                     _route(plan, link)
@@ -261,6 +260,15 @@ def _route(plan: PodPlan, link: ClusterLink) -> None:
     other_routes, other_rules = routes.others(*podnet.owners(plan.role))
     routes.remove(ways_out.routes(other_routes, plan.direct))
     routes.remove_rules(ways_out.rules(other_rules))
+
+
+def _adjust(plan: PodPlan, fd: int) -> None:
+    """Change what can be changed of a living pod's link."""
+    network, owner = plan.network, guard.Owner(plan.role, plan.address)
+    ports.isolate(network.bridge, owner, isolated=plan.isolated)
+    ports.resize(network.bridge, owner, network.mtu)
+    with netns.entered(fd):
+        podnet.resize(network.mtu)
 
 
 def _attachment(plan: PodPlan, seen: sandbox.Sandbox, fd: int) -> cni.Attachment:

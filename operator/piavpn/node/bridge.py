@@ -17,8 +17,6 @@ from piavpn.node import guard, model, podnet
 
 _UP = 1
 _DEFAULT_MTU = 1500
-_WIREGUARD_OVERHEAD = 80  # bytes: IPv6 header, UDP header, WireGuard's own
-_LARGEST_MTU = 1420
 
 
 class SubnetInUseError(Exception):
@@ -92,11 +90,6 @@ def uplink_mtu() -> int:
         indexes = [route.get_attr("RTA_OIF") for route in routes if route.get_attr("RTA_OIF")]
         mtus = [kernel.get_links(index)[0].get_attr("IFLA_MTU") for index in indexes]
     return min(mtus, default=_DEFAULT_MTU)
-
-
-def tunnel_mtu(uplink: int) -> int:
-    """Return the MTU inside a tunnel over a link of MTU `uplink`."""
-    return min(_LARGEST_MTU, uplink - _WIREGUARD_OVERHEAD)
 
 
 def _wanted(network: model.Network) -> Present:

@@ -40,6 +40,7 @@ class Step(enum.StrEnum):
     DETACH = "detach"
     ATTACH = "attach"
     ISOLATION = "port isolation"
+    MTU = "MTU"
     ROUTES = "routes"
     TUNNELS = "WireGuard links"
 
@@ -70,6 +71,8 @@ def steps(plan: PodPlan, link: ClusterLink, state: PodState, intact_lock: str) -
         todo += [Step.ATTACH] if state.bridge_link is None else [Step.DETACH, Step.ATTACH]
     elif state.bridge_link and state.bridge_link.isolated != plan.isolated:
         todo.append(Step.ISOLATION)
+    if attached and state.bridge_link and state.bridge_link.mtu != plan.network.mtu:
+        todo.append(Step.MTU)
     routes_right = state.routes == frozenset(lock.routes(plan, link))
     rules_right = state.rules == frozenset(lock.rules(link))
     out = ways_out.routes(state.other_routes, plan.direct), ways_out.rules(state.other_rules)
@@ -146,12 +149,13 @@ def damage(verified: Verified, state: PodState) -> tuple[str, ...]:
 
 
 def _is_attached(plan: PodPlan, link: BridgeLink | None) -> bool:
-    """Tell whether the link is right; its isolation alone can be changed under a living pod."""
+    """Tell whether the link is right; isolation and MTU can be changed under a living pod."""
     return link is not None and link == BridgeLink(
         address=plan.network.interface(plan.address),
         mac=plan.mac,
         bridge=plan.network.bridge,
         port_alias=guard.Owner(plan.role, plan.address).to_alias(),
         isolated=link.isolated,
+        mtu=link.mtu,
         up=True,
     )

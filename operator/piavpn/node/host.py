@@ -20,6 +20,7 @@ from piavpn.node import (
     hostfilter,
     layers,
     links,
+    meshlink,
     model,
     outlets,
     overlay,
@@ -34,6 +35,7 @@ from piavpn.node.proxy import Proxy, ProxyError
 
 log = logging.getLogger(__name__)
 
+_NODES_DIRECTORY = ".nodes"  # beside the VPNs' own: no PiaVpn's name begins with a dot
 REMOVAL_SECONDS = 15.0
 """How long a VPN without pods here is kept: a replaced gateway comes back to the same bridge."""
 
@@ -79,6 +81,7 @@ class Host:
         self._outlets = filters
         self._state = state
         self._removal_seconds = removal_seconds
+        self.mesh = meshlink.MeshLink(known, wireguard, state / _NODES_DIRECTORY)
         self._unused_since: dict[str, float] = {}
         self._proxies: dict[str, Proxy] = {}
         self._layers: layers.Seen | None = None
@@ -99,11 +102,12 @@ class Host:
             problem = Problem(reasons.BRIDGE_FAILED, f"the node's filters cannot be set: {error}")
             return Problems(bridges=dict.fromkeys(plan.networks, problem))
         problems = Problems()
+        unmeshed = self.mesh.settle(plan.mesh)
         for vpn, network in plan.networks.items():
             if failed := self._bridge(network, present.get(vpn)):
                 problems.bridges[vpn] = failed
                 continue
-            if failed := self._join(plan.overlays.get(vpn), joined):
+            if failed := self._join(plan, vpn, joined, unmeshed):
                 problems.overlays[vpn] = failed
             if failed := self._proxy(plan, network):
                 problems.proxies[vpn] = failed
@@ -128,6 +132,8 @@ class Host:
             self._filter(alone, self._without_unused(plan, kept_seconds=0.0).values())
             ports.ensure_guard(self._canonical)
             self._outlets.ensure()
+            if plan.mesh is None:
+                self.mesh.leave()
         except (nft.NftError, NetlinkError, OSError) as error:
             log.warning("not all could be removed that no pod needs: %s", error)
         self._links.remove_cgroups()
@@ -211,13 +217,25 @@ class Host:
         return present
 
     def _join(
-        self, wanted: model.Overlay | None, joined: dict[str, overlay.Present]
+        self,
+        plan: NodePlan,
+        vpn: str,
+        joined: dict[str, overlay.Present],
+        unmeshed: Problem | None,
     ) -> Problem | None:
-        if wanted is None:
-            return None
+        """Join the VPN's bridge to other nodes'; return what keeps it from any of them."""
+        failed = None
+        if wanted := plan.overlays.get(vpn):
+            failed = unmeshed if wanted.network.encrypted else None
+            failed = failed or self._bring_overlay(wanted, joined.get(wanted.link))
+        return failed or plan.keyless.get(vpn)
+
+    def _bring_overlay(
+        self, wanted: model.Overlay, there: overlay.Present | None
+    ) -> Problem | None:
         vpn, bridge_name = wanted.network.vpn, wanted.network.bridge
         try:
-            if overlay.ensure(wanted, joined.get(wanted.link), self._canonical):
+            if overlay.ensure(wanted, there, self._canonical):
                 nodes = ", ".join(map(str, sorted(wanted.nodes)))
                 subject = logs.about("PiaVpn", vpn)
                 log.info("bridge %s is joined to nodes %s", bridge_name, nodes, extra=subject)

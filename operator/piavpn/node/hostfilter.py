@@ -54,7 +54,7 @@ def ruleset(bridges: Iterable[Bridge], nodes: Collection[ipaddress.IPv4Address] 
     head = _HEAD
     if nodes:
         head += _NODES % ", ".join(map(str, sorted(nodes)))
-        strange = ("ip saddr != @nodes", "meta nfproto ipv6")
+        strange = ("ip saddr != @nodes", f'iifname != "{names.NODES_LINK}" meta nfproto ipv6')
         incoming += [f"{source} {_OVERLAY} {_DROP_OVERLAY}" for source in strange]
         to_node = "ct direction original ip daddr @nodes"
         forwarded.append(f"{to_node} {_OVERLAY} {_DROP_OVERLAY}")

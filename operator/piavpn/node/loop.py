@@ -54,7 +54,7 @@ class Loop:
         self._gates = Gates()
         self._node = node
         self._messages = Messages()
-        self._mtu = 0
+        self._uplink_mtu = 0
         self._host_plan: NodePlan | None = None
         self._host_problems = Problems()
         self._next_host_look = 0.0
@@ -86,15 +86,15 @@ class Loop:
             self._last_pass = time.monotonic()
         self._host.stop()
         if self._view.complete:
-            self._host.leave(plans.node_plan(self._view.snapshot(), self._mtu))
+            self._host.leave(plans.node_plan(self._view.snapshot(), self._uplink_mtu))
 
     def make_pass(self) -> float:
         """Bring node and pods to what the API says; return the seconds until the next pass."""
         now = time.monotonic()
         if now >= self._next_host_look:
-            self._mtu = bridge.tunnel_mtu(bridge.uplink_mtu())
+            self._uplink_mtu = bridge.uplink_mtu()
         snapshot = self._view.snapshot()
-        plan = plans.node_plan(snapshot, self._mtu)
+        plan = plans.node_plan(snapshot, self._uplink_mtu)
         self._bring_host(plan, now)
         sandboxes = sandbox.find(plan.pods.keys())
         self._pods.begin(plan.pods.keys(), sandboxes)

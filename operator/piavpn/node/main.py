@@ -27,6 +27,7 @@ from piavpn.node.metrics import Metrics
 from piavpn.node.outbox import Outbox
 from piavpn.node.outlets import Outlets
 from piavpn.node.pods import Pods
+from piavpn.node.publication import Publisher
 from piavpn.node.report import Reporter
 from piavpn.node.view import View
 
@@ -126,6 +127,15 @@ def _serve(settings: Settings, cluster: kube.Cluster, stop: threading.Event) -> 
         passes=lambda: loop.passes if reporter.settled else 0,
         facts=Facts(pods.members, leak_tests).read,
     )
+    publisher = Publisher(
+        cluster,
+        settings.node,
+        settings.namespace,
+        public_key=lambda: host.mesh.key.pair().public,
+        node_uid=lambda: view.node_uid(settings.node),
+        wanted=lambda: view.complete and view.wants_node_keys,
+        published=lambda: view.node_key(settings.node),
+    )
     server = health.serve(
         "127.0.0.1",
         settings.health_port,
@@ -140,6 +150,7 @@ def _serve(settings: Settings, cluster: kube.Cluster, stop: threading.Event) -> 
         ("listen", alarms.run),
         ("heartbeat", heartbeat.run),
         ("test", leak_tests.run),
+        ("publish", publisher.run),
     ):
         threading.Thread(target=run, args=(stop,), name=name, daemon=True).start()
     log.info("node agent of node %s is running", settings.node)

@@ -10,10 +10,9 @@ import dataclasses
 import ipaddress
 from collections.abc import Mapping
 
-PREFIX = ipaddress.IPv6Network("fd76:706e::/96")
+from piavpn.node import mtus
 
-_OVERHEAD = 60  # bytes: IPv4 header, UDP header, WireGuard's own
-_VXLAN_OVERHEAD = 70  # bytes: IPv6 header, UDP header, VXLAN's own, the inner Ethernet header
+PREFIX = ipaddress.IPv6Network("fd76:706e::/96")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,15 +45,6 @@ def address_of(node: ipaddress.IPv4Address) -> ipaddress.IPv6Address:
     return PREFIX[int(node)]
 
 
-def vpn_mtu(uplink: int) -> int:
-    """Return the size of the largest packet of a VPN that the mesh takes in VXLAN.
-
-    Args:
-        uplink: MTU of the link to the other nodes.
-    """
-    return uplink - _OVERHEAD - _VXLAN_OVERHEAD
-
-
 def plan(
     node: ipaddress.IPv4Address, keys: Mapping[ipaddress.IPv4Address, str], uplink: int
 ) -> Mesh:
@@ -68,6 +58,6 @@ def plan(
     others = sorted(keys.keys() - {node})
     return Mesh(
         address=address_of(node),
-        mtu=uplink - _OVERHEAD,
+        mtu=mtus.of_mesh(uplink),
         peers=tuple(Peer(other, keys[other]) for other in others),
     )

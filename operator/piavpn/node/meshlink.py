@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import ipaddress
+import logging
 import pathlib
+import shutil
 import socket
 from typing import Any
 
@@ -13,7 +16,10 @@ from pyroute2 import IPRoute, NetlinkError
 
 from piavpn.api import names
 from piavpn.net import nft, routing, wg
-from piavpn.node import canonical, links, mesh, meshfilter, nodekey, podnet
+from piavpn.node import canonical, links, mesh, meshfilter, nodekey, podnet, reasons
+from piavpn.node.decide import Problem
+
+log = logging.getLogger(__name__)
 
 _UP = 1
 _WHOLE = 128  # bits of an IPv6 address
@@ -61,7 +67,36 @@ class MeshLink:
         self._canonical = known
         self._links = wireguard
         self._directory = directory
+        self._may_be_there = True
         self.key = nodekey.NodeKey(directory)
+
+    def settle(self, wanted: mesh.Mesh | None) -> Problem | None:
+        """Make the link, or take it away where it is not wanted; return what went wrong."""
+        if wanted is None and not self._may_be_there:
+            return None
+        self._may_be_there = True
+        try:
+            if wanted is not None:
+                self.bring(wanted)
+                return None
+            self.remove()
+        except MeshError as error:
+            return Problem(reasons.MESH_FAILED, str(error))
+        except (nft.NftError, NetlinkError) as error:
+            log.warning("link %s cannot be removed: %s", names.NODES_LINK, error)
+            return None
+        self._may_be_there = False
+        return None
+
+    def leave(self) -> None:
+        """Take the link away for good, and the key with it: another agent may never come.
+
+        Raises:
+            pyroute2.NetlinkError, NftError, OSError: it cannot be.
+        """
+        self.remove()
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._directory)
 
     def bring(self, wanted: mesh.Mesh) -> None:
         """Make link, peers, address and routes as they must be. What is right is left alone.

@@ -35,6 +35,8 @@ class Network:
     """Of the bridge, of every `vpn0` and of the tunnel's links."""
     service_isolation: bool = True
     """Whether the bridge keeps services from reaching each other."""
+    encrypted: bool = False
+    """Whether what goes between nodes does by their WireGuard link."""
 
     def interface(self, address: ipaddress.IPv4Address) -> ipaddress.IPv4Interface:
         """Return the address with the subnet's prefix length."""
@@ -133,8 +135,8 @@ class Peer:
     role: Role
     address: ipaddress.IPv4Address
     """On the bridge."""
-    node: ipaddress.IPv4Address
-    """Its node's own."""
+    node: ipaddress.IPv4Address | ipaddress.IPv6Address
+    """Its node's own, or that in the mesh of nodes where the VPN is encrypted."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -145,12 +147,17 @@ class Overlay:
     """
 
     network: Network
-    local: ipaddress.IPv4Address
-    """This node's own."""
+    local: ipaddress.IPv4Address | ipaddress.IPv6Address
+    """This node's, of the same kind as the peers'."""
     peers: tuple[Peer, ...]
     """All that pods here may reach, and be reached by."""
     isolated: bool
     """Whether the bridge keeps them from isolated ports."""
+
+    @property
+    def device(self) -> str | None:
+        """Name of the one link by which it may leave the node; None: by whatever routes say."""
+        return names.NODES_LINK if self.network.encrypted else None
 
     @property
     def link(self) -> str:
@@ -168,7 +175,7 @@ class Overlay:
         return next((peer.address for peer in self.peers if peer.role is Role.GATEWAY), None)
 
     @property
-    def nodes(self) -> frozenset[ipaddress.IPv4Address]:
+    def nodes(self) -> frozenset[ipaddress.IPv4Address | ipaddress.IPv6Address]:
         """The nodes of the peers: where broadcasts go."""
         return frozenset(peer.node for peer in self.peers)
 
@@ -193,6 +200,8 @@ class BridgeLink:
     port_alias: str
     """Of its other end: whom the guard takes that for."""
     isolated: bool
+    mtu: int
+    """The smaller one of both ends'."""
     up: bool
 
 

@@ -33,7 +33,9 @@ class Identity:
 
     name: str
     vni: int
-    local: ipaddress.IPv4Address | None
+    local: ipaddress.IPv4Address | ipaddress.IPv6Address | None
+    device: str | None
+    """The one link by which it sends; it goes with that."""
     port: int
     learning: bool
 
@@ -88,7 +90,7 @@ def present() -> dict[str, Present]:
     found = [
         Present(
             index=link["index"],
-            identity=_identity(link),
+            identity=_identity(link, by_index),
             attributes=_attributes(link, by_index),
             tables=Tables(
                 frozenset(macs.get(link["index"], ())), frozenset(entries.get(link["index"], ()))
@@ -140,7 +142,14 @@ def _is_right(overlay: Overlay, there: Present) -> bool:
 
 
 def _wanted_identity(overlay: Overlay) -> Identity:
-    return Identity(overlay.link, overlay.vni, overlay.local, names.OVERLAY_PORT, learning=False)
+    return Identity(
+        name=overlay.link,
+        vni=overlay.vni,
+        local=overlay.local,
+        device=overlay.device,
+        port=names.OVERLAY_PORT,
+        learning=False,
+    )
 
 
 def _wanted_attributes(overlay: Overlay) -> Attributes:
@@ -164,13 +173,14 @@ def _is_ours(link: Any) -> bool:  # noqa: ANN401 - pyroute2 has no types
     return kind == _KIND and guard.is_uplink_alias(link.get_attr("IFLA_IFALIAS") or "")
 
 
-def _identity(link: Any) -> Identity:  # noqa: ANN401
+def _identity(link: Any, names_by_index: dict[int, str]) -> Identity:  # noqa: ANN401
     data = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA")
-    local = data.get_attr("IFLA_VXLAN_LOCAL")
+    local = data.get_attr("IFLA_VXLAN_LOCAL") or data.get_attr("IFLA_VXLAN_LOCAL6")
     return Identity(
         name=link.get_attr("IFLA_IFNAME"),
         vni=data.get_attr("IFLA_VXLAN_ID"),
-        local=ipaddress.IPv4Address(local) if local else None,
+        local=ipaddress.ip_address(local) if local else None,
+        device=names_by_index.get(data.get_attr("IFLA_VXLAN_LINK")),
         port=data.get_attr("IFLA_VXLAN_PORT"),
         learning=bool(data.get_attr("IFLA_VXLAN_LEARNING")),
     )
@@ -197,9 +207,9 @@ def _add(kernel: Any, overlay: Overlay) -> int:  # noqa: ANN401
             ifname=overlay.link,
             kind=_KIND,
             vxlan_id=overlay.vni,
-            vxlan_local=str(overlay.local),
             vxlan_port=names.OVERLAY_PORT,
             vxlan_learning=0,
+            **_ends(kernel, overlay),
         )
     except NetlinkError as error:
         if error.code != errno.EEXIST:
@@ -211,6 +221,22 @@ def _add(kernel: Any, overlay: Overlay) -> int:  # noqa: ANN401
             " again with another spec.network.subnet"
         ) from error
     return int(kernel.link_lookup(ifname=overlay.link)[0])
+
+
+def _ends(kernel: Any, overlay: Overlay) -> dict[str, Any]:  # noqa: ANN401
+    """Return where the link sends from.
+
+    Raises:
+        OverlayError: the link that it may leave by is not there.
+    """
+    version = "" if overlay.local.version == 4 else "6"  # noqa: PLR2004 - of IP
+    ends = {f"vxlan_local{version}": str(overlay.local)}
+    if overlay.device is None:
+        return ends
+    found = kernel.link_lookup(ifname=overlay.device)
+    if not found:
+        raise OverlayError(f"link {overlay.device} to the other nodes is not there")
+    return ends | {"vxlan_link": found[0]}
 
 
 def _remove_unfinished(kernel: Any, name: str) -> None:  # noqa: ANN401

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from piavpn.node import mesh, reasons
+from piavpn.node.decide import Problem
 from piavpn.node.model import Network, Overlay, Peer, Role
 
 
@@ -34,3 +37,37 @@ def overlay(
     if not peers:
         return None
     return Overlay(network, local, tuple(peers), isolated=isolation and gateway_here)
+
+
+def encrypted(
+    plain: Overlay, local: ipaddress.IPv4Address, keyed: Collection[ipaddress.IPv4Address]
+) -> Overlay | None:
+    """Return the same by the nodes' addresses in the mesh; None where none of them can be reached.
+
+    Args:
+        plain: the overlay by the nodes' own addresses.
+        local: this node's own address.
+        keyed: the own addresses of the nodes whose public keys are known: only they are reached.
+    """
+    peers = tuple(
+        dataclasses.replace(peer, node=mesh.address_of(node))
+        for peer in plain.peers
+        for node in keyed
+        if node == peer.node
+    )
+    if not peers:
+        return None
+    return dataclasses.replace(plain, local=mesh.address_of(local), peers=peers)
+
+
+def keyless(plain: Overlay, keyed: Collection[ipaddress.IPv4Address]) -> Problem | None:
+    """Return which nodes are not reached because they have no key yet; None where all have."""
+    missing = sorted(str(node) for node in plain.nodes if node not in keyed)
+    if not missing:
+        return None
+    return Problem(
+        reasons.NODE_KEY_UNKNOWN,
+        f"the public key of node {', '.join(missing)} is not known, so nothing of an encrypted VPN"
+        " goes there: its node agent publishes it as ConfigMap piavpn-node-NODE; see the log of"
+        " that agent",
+    )

@@ -7,10 +7,11 @@ import ipaddress
 from collections.abc import Collection, Mapping
 
 from piavpn.api.gateway_config import Server
-from piavpn.api.piavpns import PiaVpn
-from piavpn.node import outlet, overlays, reasons
+from piavpn.api.piavpns import NodeEncryption, PiaVpn
+from piavpn.node import mesh, mtus, outlet, overlays, reasons
 from piavpn.node.claims import Claims
 from piavpn.node.decide import Problem
+from piavpn.node.mesh import Mesh
 from piavpn.node.model import Network, Overlay, Owner, Peer, Pod, PodPlan, Role
 
 
@@ -48,6 +49,8 @@ class Snapshot:
     """This node's own address; None while unknown."""
     elsewhere: tuple[RemotePod, ...] = ()
     """The pods of all other nodes; of two that claim one address, the first has it."""
+    node_keys: Mapping[ipaddress.IPv4Address, str] = dataclasses.field(default_factory=dict)
+    """By their own addresses: the nodes' public keys."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,12 +71,21 @@ class NodePlan:
     """By VPN: how its bridge is joined to other nodes, where pods are that it must know."""
     joined: bool = False
     """Whether any VPN's bridges are joined: this node's pods must not speak in between."""
+    mesh: Mesh | None = None
+    """The node's WireGuard link to others; None where no VPN here is encrypted."""
+    keyless: dict[str, Problem] = dataclasses.field(default_factory=dict)
+    """By VPN: which nodes with pods of it are left out, as their keys are not known."""
 
 
-def node_plan(snapshot: Snapshot, tunnel_mtu: int) -> NodePlan:
-    """Return what must be on this node: a VPN's bridge where a pod of it is."""
+def node_plan(snapshot: Snapshot, uplink_mtu: int) -> NodePlan:
+    """Return what must be on this node: a VPN's bridge where a pod of it is.
+
+    Args:
+        snapshot: what the API says.
+        uplink_mtu: of the link by which encrypted packets leave the node.
+    """
     here = {pod.vpn for pod in snapshot.pods}
-    known = {vpn: _network(snapshot.vpns.get(vpn), tunnel_mtu) for vpn in here}
+    known = {vpn: _network(snapshot.vpns.get(vpn), uplink_mtu) for vpn in here}
     networks = {vpn: network for vpn, network in known.items() if network is not None}
     gateways = {pod.vpn for pod in snapshot.pods if pod.role is Role.GATEWAY}
     claims = Claims(snapshot.services)
@@ -86,13 +98,16 @@ def node_plan(snapshot: Snapshot, tunnel_mtu: int) -> NodePlan:
         if isinstance(plan, PodPlan):
             claims.hold(pod, plan.address)
         pods[pod.uid] = plan
+    plain = _overlays(snapshot, networks, gateways, claims)
     return NodePlan(
         networks=networks,
         proxies={vpn: snapshot.servers.get(vpn, ()) for vpn in gateways & networks.keys()},
         pods=pods,
         inside=outlet.Inside(snapshot.cluster, snapshot.nodes, snapshot.service_cidrs),
         inhabited=frozenset(here),
-        overlays=_overlays(snapshot, networks, gateways, claims),
+        overlays=_encrypted(snapshot, plain),
+        mesh=_mesh(snapshot, networks, uplink_mtu),
+        keyless=_keyless(snapshot, plain),
         joined=_are_joined(snapshot),
     )
 
@@ -108,25 +123,30 @@ def _are_joined(snapshot: Snapshot) -> bool:
     return any(len(nodes) > 1 for nodes in places.values())
 
 
-def _network(vpn: PiaVpn | None, tunnel_mtu: int) -> Network | None:
+def _network(vpn: PiaVpn | None, uplink_mtu: int) -> Network | None:
     if vpn is None or vpn.status.network is None:
         return None
     allocated = vpn.status.network
+    encrypted = vpn.spec.network.node_encryption is NodeEncryption.WIREGUARD
     return Network(
         vpn=vpn.name,
         bridge=allocated.bridge,
         subnet=allocated.subnet,
         host=allocated.host_address,
         gateway=allocated.gateway_address,
-        mtu=tunnel_mtu,
+        mtu=mtus.of_encrypted(uplink_mtu) if encrypted else mtus.of_tunnel(uplink_mtu),
         service_isolation=vpn.spec.network.service_isolation,
+        encrypted=encrypted,
     )
 
 
 def _overlays(
     snapshot: Snapshot, networks: Mapping[str, Network], gateways: Collection[str], claims: Claims
 ) -> dict[str, Overlay]:
-    """Return the overlays; the claims of this node's own pods must be held already."""
+    """Return the overlays by nodes' own addresses.
+
+    The claims of this node's own pods must be held already.
+    """
     if snapshot.node is None:
         return {}
     peers = _peers(snapshot, networks, claims)
@@ -135,6 +155,35 @@ def _overlays(
         for vpn, others in peers.items()
     }
     return {vpn: overlay for vpn, overlay in found.items() if overlay is not None}
+
+
+def _encrypted(snapshot: Snapshot, plain: Mapping[str, Overlay]) -> dict[str, Overlay]:
+    """Return the overlays, those of encrypted VPNs by the mesh of nodes."""
+    if snapshot.node is None:
+        return {}
+    found = {
+        vpn: overlays.encrypted(overlay, snapshot.node, snapshot.node_keys)
+        if overlay.network.encrypted
+        else overlay
+        for vpn, overlay in plain.items()
+    }
+    return {vpn: overlay for vpn, overlay in found.items() if overlay is not None}
+
+
+def _keyless(snapshot: Snapshot, plain: Mapping[str, Overlay]) -> dict[str, Problem]:
+    found = {
+        vpn: overlays.keyless(overlay, snapshot.node_keys)
+        for vpn, overlay in plain.items()
+        if overlay.network.encrypted
+    }
+    return {vpn: problem for vpn, problem in found.items() if problem is not None}
+
+
+def _mesh(snapshot: Snapshot, networks: Mapping[str, Network], uplink_mtu: int) -> Mesh | None:
+    wanted = any(network.encrypted for network in networks.values())
+    if not wanted or snapshot.node is None:
+        return None
+    return mesh.plan(snapshot.node, snapshot.node_keys, uplink_mtu)
 
 
 def _peers(

@@ -70,6 +70,17 @@ def read_sysctls(parameters: Iterable[str]) -> dict[str, str]:
     return values
 
 
+def resize(mtu: int) -> None:
+    """Give the link to the bridge, in our namespace, this MTU.
+
+    Raises:
+        pyroute2.NetlinkError: the kernel refused.
+    """
+    with IPRoute() as kernel:
+        for index in kernel.link_lookup(ifname=names.POD_LINK):
+            kernel.link("set", index=index, mtu=mtu)
+
+
 def write_sysctls(values: Mapping[str, str]) -> None:
     """Set kernel parameters of our namespace; those that it does not have are left out.
 
@@ -136,5 +147,6 @@ def _bridge_link(
         bridge=bridge.get_attr("IFLA_IFNAME") if bridge else None,
         port_alias=(port.get_attr("IFLA_IFALIAS") or "") if port else "",
         isolated=bool(port and port.get_nested(*port_data)),
+        mtu=min(end.get_attr("IFLA_MTU") for end in (link, port) if end),
         up=bool(link["flags"] & _UP),
     )

@@ -44,6 +44,19 @@ def isolate(bridge: str, owner: guard.Owner, *, isolated: bool) -> None:
                 kernel.brport("set", index=link["index"], isolated=int(isolated))
 
 
+def resize(bridge: str, owner: guard.Owner, mtu: int) -> None:
+    """Give the pod's port on the bridge this MTU.
+
+    Raises:
+        pyroute2.NetlinkError: the kernel refused.
+    """
+    with IPRoute() as kernel:
+        masters = kernel.link_lookup(ifname=bridge)
+        for link in list(kernel.get_links()):
+            if link.get_attr("IFLA_MASTER") in masters and owner_of(link) == owner:
+                kernel.link("set", index=link["index"], mtu=mtu)
+
+
 def remove(bridge: str, owners: Collection[guard.Owner] | None = None) -> None:
     """Remove a bridge's ports, or those of some pods' addresses; the pods lose their links.
 

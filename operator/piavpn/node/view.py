@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from piavpn import kube
-from piavpn.api import names
+from piavpn.api import names, node_keys
 from piavpn.api.conditions import Condition
-from piavpn.api.piavpns import PiaVpn
+from piavpn.api.piavpns import NodeEncryption, PiaVpn
 from piavpn.api.vpnapps import VpnServiceContainer
 from piavpn.node import readers
 from piavpn.node.model import Owner
@@ -88,11 +88,13 @@ class View:
         self.remote_gateway_pods = Shelf(readers.read_gateway_pod, self.bell)
         self.configs = Shelf(readers.read_config, self.bell)
         self.nodes = Shelf(readers.read_node, self.bell)
+        self.node_keys = Shelf(node_keys.from_config_map, self.bell)
         self.service_cidrs = Shelf(readers.read_service_cidrs, self.bell)
         self._node = node
         here, elsewhere = f"spec.nodeName={node}", f"spec.nodeName!={node}"
         service = {"labels": names.LABEL_VPN}
-        gateway = {"namespace": namespace, "labels": names.LABEL_GATEWAY}
+        own = {"namespace": namespace}
+        gateway = own | {"labels": names.LABEL_GATEWAY}
         self._needed: list[tuple[Shelf[Any], kube.Kind, dict[str, str]]] = [
             (self.vpns, kube.PIA_VPNS, {}),
             (self.services, kube.VPN_SERVICE_CONTAINERS, {}),
@@ -102,6 +104,8 @@ class View:
             (self.remote_gateway_pods, kube.PODS, gateway | {"fields": elsewhere}),
             (self.configs, kube.CONFIG_MAPS, gateway),
             (self.nodes, kube.NODES, {}),
+            # Were they not waited for, an agent would forget nodes that it knew before its restart.
+            (self.node_keys, kube.CONFIG_MAPS, own | {"labels": names.LABEL_NODE}),
         ]
         self._sources = list(self._needed)
         if not cluster_cidrs:
@@ -148,6 +152,11 @@ class View:
             nodes=tuple(sorted({one for node in self.nodes.items() for one in node.addresses})),
             node=nodes.get(self._node),
             elsewhere=self._elsewhere(nodes),
+            node_keys={
+                nodes[key.node]: key.public_key
+                for key in self.node_keys.items()
+                if key.node in nodes
+            },
         )
 
     def owners(self) -> dict[Owner, str]:
@@ -165,6 +174,19 @@ class View:
     def node_uid(self, name: str) -> str | None:
         """Return the UID of a Node; None where it is not known."""
         return next((node.uid for node in self.nodes.items() if node.name == name), None)
+
+    def node_key(self, name: str) -> str | None:
+        """Return the public key that a node has published; None where it has none."""
+        known = self.node_keys.items()
+        return next((key.public_key for key in known if key.node == name), None)
+
+    @property
+    def wants_node_keys(self) -> bool:
+        """Whether a PiaVpn, of whatever nodes, is encrypted between nodes."""
+        return any(
+            vpn.spec.network.node_encryption is NodeEncryption.WIREGUARD
+            for vpn in self.vpns.items()
+        )
 
     def _elsewhere(self, nodes: Mapping[str, ipaddress.IPv4Address]) -> tuple[RemotePod, ...]:
         """Return other nodes' pods, the likeliest holders of an address first.

@@ -19,6 +19,7 @@ from namespaces import Namespace
 from nodeworld import CLUSTER, TestPod, World
 
 from piavpn.api import piavpns
+from piavpn.api.piavpns import NodeEncryption
 from piavpn.net import nft
 from piavpn.node import plans
 from piavpn.node.attach import Attacher, Done
@@ -30,7 +31,7 @@ from piavpn.node.outlets import Outlets
 from piavpn.node.plans import NodePlan, RemotePod, Snapshot
 
 GATEWAY = "10.100.0.2"
-MTU = 1420
+UPLINK_MTU = 1500
 _OWN_NETWORK = piavpns.NetworkStatus(
     subnet=nodeworld.NETWORK.subnet,
     bridge="br-home",
@@ -42,11 +43,13 @@ _DETECTOR = """
 table bridge detector {
   set nodes { type ipv4_addr; elements = { 192.0.2.1, 192.0.2.2, 192.0.2.3 }; }
   counter between_bridges { }
+  counter encrypted { }
   counter other { }
   chain seen {
     type filter hook forward priority 0; policy accept;
     ether type arp accept
     ip saddr @nodes ip daddr @nodes udp dport 14789 counter name between_bridges accept
+    ip saddr @nodes ip daddr @nodes udp dport 14790 counter name encrypted accept
     counter name other
   }
 }
@@ -85,6 +88,8 @@ class Node:
         self._directory = directory
         self._cgroups = directory.parent / "cgroups"
         self._cgroups.mkdir(exist_ok=True)
+        directory.mkdir(exist_ok=True)
+        self._makers: list[Links] = []
         self.start()
 
     def run(self, command: str, *, check: bool = True) -> str:
@@ -105,8 +110,18 @@ class Node:
             known = Canonical()
             outlets = Outlets(known)
             links = Links(self._cgroups)
+            self._makers.append(links)
             self.host = Host(known, links, outlets, self._directory, removal_seconds=0)
             self.attacher = self.world.attacher(outlets)
+
+    def end(self) -> None:
+        """End the agent, and the programs that would outlive it."""
+        self.host.stop()
+        with self.world.node.entered():
+            self.host.mesh.remove()
+        namespaces.eventually(
+            lambda: not any(maker.reap() for maker in self._makers), what="wireguard-go ends"
+        )
 
     def counted(self, table: str, counter: str) -> int:
         with self.world.node.entered():
@@ -127,6 +142,9 @@ class Cluster:
         with self.between.entered():
             nft.load(_DETECTOR)
         self.isolation = True
+        self.encryption = NodeEncryption.NONE
+        self.keyless: set[str] = set()
+        """The nodes that have published no key."""
         self.nodes: dict[str, Node] = {}
         self.members: list[Member] = []
         self._new_namespace, self._stack = new_namespace, stack
@@ -138,7 +156,7 @@ class Cluster:
         world = self._stack.enter_context(nodeworld.world(self._new_namespace))
         self.join(world.node, f"192.0.2.{number}")
         made = Node(name, world, f"192.0.2.{number}", self._directory / name)
-        self._stack.callback(made.stop)
+        self._stack.callback(made.end)
         self.nodes[name] = made
         return made
 
@@ -187,7 +205,9 @@ class Cluster:
             generation=1,
             spec=piavpns.PiaVpnSpec(
                 credentials_secret_ref=piavpns.CredentialsSecretRef("pia"),
-                network=piavpns.NetworkSpec(service_isolation=self.isolation),
+                network=piavpns.NetworkSpec(
+                    service_isolation=self.isolation, node_encryption=self.encryption
+                ),
             ),
             status=piavpns.PiaVpnStatus(network=_OWN_NETWORK),
         )
@@ -202,8 +222,13 @@ class Cluster:
             nodes=tuple(node.address for node in self.nodes.values()),
             node=node.address,
             elsewhere=tuple(RemotePod(member.pod, member.node.address) for member in elsewhere),
+            node_keys={
+                node.address: node.host.mesh.key.pair().public
+                for node in self.nodes.values()
+                if node.name not in self.keyless
+            },
         )
-        return plans.node_plan(snapshot, MTU)
+        return plans.node_plan(snapshot, UPLINK_MTU)
 
     def settle(self) -> None:
         """Let every node's agent do all that is left to do."""

@@ -140,8 +140,9 @@ class Agent:
         self._see(view.vpns, kube.PIA_VPNS)
         self._see(view.services, kube.VPN_SERVICE_CONTAINERS)
         self._see(view.service_pods, kube.PODS)
-        for unused in (view.gateway_pods, view.remote_service_pods, view.remote_gateway_pods):
-            self._see(unused, None)
+        self._see(view.gateway_pods, None)
+        for of_others in (view.remote_service_pods, view.remote_gateway_pods, view.node_keys):
+            self._see(of_others, None)
         self._see(view.configs, None)
         self._see(view.nodes, kube.NODES)
         self._see(view.service_cidrs, kube.SERVICE_CIDRS)
