@@ -265,17 +265,26 @@ def test_to_a_node_without_a_known_key_an_encrypted_vpn_has_no_way() -> None:
     plan = node_plan(GATEWAY, elsewhere=((APPS[1], B), (APPS[2], C)), keyed="AB")
     assert [peer.node for peer in plan.overlays["home"].peers] == [IN_MESH["B"]]
     assert plan.overlays["home"].nodes == {IN_MESH["B"]}
-    assert plan.keyless == {
-        "home": Problem(
-            "NodeKeyUnknown",
-            "the public key of node 192.0.2.3 is not known, so nothing of an encrypted VPN goes"
-            " there: its node agent publishes it as ConfigMap piavpn-node-NODE; see the log of"
-            " that agent",
-        )
-    }
-    alone = node_plan(GATEWAY, elsewhere=((APPS[1], B),), keyed="A")
-    assert alone.overlays == {}
-    assert alone.keyless["home"].reason == "NodeKeyUnknown"
+    # That node's agent tells of it: nothing is wrong with the gateway.
+    assert plan.keyless == {}
+
+
+def key_of_is_not_known(address: str) -> Problem:
+    return Problem(
+        "NodeKeyUnknown",
+        f"the public key of node {address} is not known, so nothing of an encrypted VPN goes"
+        " there: its node agent publishes it as ConfigMap piavpn-node-NODE; see the log of"
+        " that agent",
+    )
+
+
+@pytest.mark.parametrize(
+    ("keyed", "told"), [("A", "192.0.2.2"), ("B", "192.0.2.1"), ("", "192.0.2.1, 192.0.2.2")]
+)
+def test_an_app_is_told_whose_key_keeps_it_from_its_gateway(keyed: str, told: str) -> None:
+    plan = node_plan(APPS[0], elsewhere=((GATEWAY, B),), keyed=keyed)
+    assert plan.keyless == {"home": key_of_is_not_known(told)}
+    assert bool(plan.overlays) == ("B" in keyed)
 
 
 def test_the_nodes_link_is_there_for_an_encrypted_vpn_alone() -> None:

@@ -60,9 +60,21 @@ def encrypted(
     return dataclasses.replace(plain, local=mesh.address_of(local), peers=peers)
 
 
-def keyless(plain: Overlay, keyed: Collection[ipaddress.IPv4Address]) -> Problem | None:
-    """Return which nodes are not reached because they have no key yet; None where all have."""
-    missing = sorted(str(node) for node in plain.nodes if node not in keyed)
+def keyless(
+    plain: Overlay, local: ipaddress.IPv4Address, keyed: Collection[ipaddress.IPv4Address]
+) -> Problem | None:
+    """Return whose unknown key keeps pods here from all others; None where it does not.
+
+    That is this node's, or that of the gateway's. Another node tells of itself: a gateway is not
+    wrong because a node of some app is.
+
+    Args:
+        plain: the overlay by the nodes' own addresses.
+        local: this node's own address.
+        keyed: the own addresses of the nodes whose public keys are known.
+    """
+    needed = {local, *(peer.node for peer in plain.peers if peer.role is Role.GATEWAY)}
+    missing = sorted(str(node) for node in needed if node not in keyed)
     if not missing:
         return None
     return Problem(

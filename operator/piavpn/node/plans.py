@@ -74,7 +74,7 @@ class NodePlan:
     mesh: Mesh | None = None
     """The node's WireGuard link to others; None where no VPN here is encrypted."""
     keyless: dict[str, Problem] = dataclasses.field(default_factory=dict)
-    """By VPN: which nodes with pods of it are left out, as their keys are not known."""
+    """By VPN: whose unknown key keeps its pods here from those on other nodes."""
 
 
 def node_plan(snapshot: Snapshot, uplink_mtu: int) -> NodePlan:
@@ -171,8 +171,10 @@ def _encrypted(snapshot: Snapshot, plain: Mapping[str, Overlay]) -> dict[str, Ov
 
 
 def _keyless(snapshot: Snapshot, plain: Mapping[str, Overlay]) -> dict[str, Problem]:
+    if snapshot.node is None:
+        return {}
     found = {
-        vpn: overlays.keyless(overlay, snapshot.node_keys)
+        vpn: overlays.keyless(overlay, snapshot.node, snapshot.node_keys)
         for vpn, overlay in plain.items()
         if overlay.network.encrypted
     }
