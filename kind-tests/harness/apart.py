@@ -63,7 +63,7 @@ def cut(node: str) -> Iterator[None]:
     """Have nothing pass between the node's bridges and others' for the time of a block."""
     ports = ", ".join(map(str, PORTS))
     chains = (
-        f"chain {hook} {{ type filter hook {hook} priority -400; udp dport {{ {ports} }} drop; }}"
+        f"chain {hook} {{ type filter hook {hook} priority -400; udp dport {{ {ports} }} drop; }};"
         for hook in ("input", "output")
     )
     nodes.run(node, "nft", f"table inet test_cut {{ {' '.join(chains)} }}")
