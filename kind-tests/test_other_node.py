@@ -12,7 +12,7 @@ from harness import apart, kubectl, labelled, nodes, probes, waiting
 
 pytestmark = pytest.mark.owns_nodes
 
-VPN, NAMESPACE, PORT = "apart", "test-apart", 8080
+VPN, NAMESPACE, PORT = "distant", "test-distant", 8080
 
 
 @pytest.fixture(scope="module")
