@@ -1,9 +1,9 @@
 """What confinement costs an app at its start, against the same pod without it.
 
-A round starts an app of each kind: confined, its very StatefulSet with a no-op init container in
-place of the gate, and with none, and a pod with a VXLAN link to another gateway's, as users may
-have it instead. The time is from the pod's creation to what the app prints first, all by one clock:
-nodes are containers of this machine.
+A round starts an app of each kind: confined, on its gateway's node and on another one; the first's
+very StatefulSet with a no-op init container in place of the gate, and with none; and a pod with a
+VXLAN link to another gateway's, as users may have it instead. The time is from the pod's creation
+to what the app prints first, all by one clock: nodes are containers of this machine.
 
 A kubelet looks once a second for containers that ended, so the end of an init container costs up to
 a second more, depending on when in that second the pod was made. The rounds go through that second
@@ -16,7 +16,7 @@ import copy
 import enum
 import time
 
-from bench import comparison, podwatch, results, rivals
+from bench import comparison, othernode, podwatch, results, rivals
 from harness import kubectl, manifests, probes, waiting
 
 _ROUNDS = 12
@@ -28,6 +28,7 @@ class Kind(enum.StrEnum):
     """What is started."""
 
     CONFINED = "confined"
+    ELSEWHERE = "elsewhere"
     NO_OP = "no-op"
     PLAIN = "plain"
     VXLAN = "vxlan"
@@ -35,6 +36,7 @@ class Kind(enum.StrEnum):
 
 _NAMES = {
     Kind.CONFINED: "confined",
+    Kind.ELSEWHERE: "confined on another node than the gateway",
     Kind.NO_OP: "no-op init container",
     Kind.PLAIN: "no init container",
     Kind.VXLAN: "VXLAN to a gateway's pod",
@@ -81,6 +83,7 @@ def _apps(
     names = {kind: f"{kind}-{number}" for kind in Kind}
     return {
         Kind.CONFINED: _confined(tunnel, names[Kind.CONFINED]),
+        Kind.ELSEWHERE: othernode.app(tunnel, names[Kind.ELSEWHERE], _SAY_WHEN),
         Kind.NO_OP: _unconfined(confined_pod, names[Kind.NO_OP], with_init_container=True),
         Kind.PLAIN: _unconfined(confined_pod, names[Kind.PLAIN], with_init_container=False),
         Kind.VXLAN: others.behind_gateway(names[Kind.VXLAN], "172.16.0.11", _SAY_WHEN),

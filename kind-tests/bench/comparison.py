@@ -12,6 +12,7 @@ from bench import results
 T = TypeVar("T")
 
 APP, GATEWAY = "app", "gateway itself"
+ELSEWHERE = "app on another node"
 SIDECAR, VXLAN = "tunnel in the app's pod", "VXLAN to a gateway's pod"
 
 
@@ -34,12 +35,14 @@ class Quantity:
             for path, samples in self.samples.items()
         ]
 
-    def ratio(self, other: str, limit: float | None = None) -> results.Measurement:
-        """Return what the app has of the other path's, round by round: their neighbours compare."""
-        pairs = zip(self.samples[APP], self.samples[other], strict=True)
+    def ratio(
+        self, other: str, limit: float | None = None, *, of: str = APP
+    ) -> results.Measurement:
+        """Return what a path has of the other's, round by round: samples of a round compare."""
+        pairs = zip(self.samples[of], self.samples[other], strict=True)
         bar = None if limit is None else results.Bar(limit, results.Statistic.MEDIAN)
         return results.Measurement(
-            f"{self.what}, {APP} / {other}",
+            f"{self.what}, {of} / {other}",
             "",
             tuple(one / another for one, another in pairs),
             bar,

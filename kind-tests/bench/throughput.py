@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from bench import comparison, loads, results, rivals
+from bench import comparison, loads, othernode, results, rivals
 from fakepia import client
 from harness import manifests, probes
 
@@ -30,7 +30,13 @@ def measure(
     Raises:
         AssertionError: a path does not lead through the tunnel's server.
     """
-    paths = _paths(tunnel, others)
+    with othernode.running(tunnel) as elsewhere:
+        return _measure(tunnel, _paths(tunnel, elsewhere, others), pia)
+
+
+def _measure(
+    tunnel: probes.Tunnel, paths: Sequence[loads.Path], pia: client.Client
+) -> list[results.Measurement]:
     _check(paths, tunnel.server_address)
     measurements = [
         *_tcp(paths),
@@ -41,11 +47,12 @@ def measure(
     return measurements
 
 
-def _paths(tunnel: probes.Tunnel, others: rivals.Rivals) -> list[loads.Path]:
+def _paths(tunnel: probes.Tunnel, elsewhere: probes.Pod, others: rivals.Rivals) -> list[loads.Path]:
     link = tunnel.status()["session"]["link"]
     node = tunnel.gateway.node
     return [
         loads.Path(comparison.APP, tunnel.app, node, manifests.USERNAME),
+        loads.Path(comparison.ELSEWHERE, elsewhere, node, manifests.USERNAME),
         loads.Path(comparison.GATEWAY, tunnel.gateway, node, manifests.USERNAME, link),
         loads.Path(comparison.SIDECAR, others.sidecar, node, rivals.SIDECAR.username),
         loads.Path(comparison.VXLAN, others.vxlan, node, rivals.VXLAN.username),
@@ -85,6 +92,7 @@ def _transfers(
         )
         measurements += wireguard.measurements()
     measurements += [rates.ratio(other, bar) for other, bar in _LEAST_OF_RATE.items()]
+    measurements.append(rates.ratio(comparison.APP, of=comparison.ELSEWHERE))
     return [*measurements, costs.ratio(comparison.VXLAN, _MOST_OF_COST_BY_VXLAN)]
 
 

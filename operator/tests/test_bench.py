@@ -105,6 +105,16 @@ def test_a_path_is_compared_round_by_round() -> None:
     )
 
 
+def test_any_path_may_be_compared_with_another() -> None:
+    rates = Quantity(
+        "upload", "Mbit/s", {"app": [400.0], "elsewhere": [300.0]}, more_is_better=True
+    )
+
+    assert rates.ratio("app", of="elsewhere") == Measurement(
+        "upload, elsewhere / app", "", (0.75,), more_is_better=True
+    )
+
+
 def test_a_cost_must_not_exceed_the_other_paths() -> None:
     costs = Quantity("upload: CPU", "s/Gbit", {"app": [1.0], "vxlan": [2.0]})
 
