@@ -10,6 +10,9 @@ import fakepia_world
 import namespaces
 import nodeworld
 import pytest
+import wireguards
+
+from piavpn.node import links
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,3 +52,23 @@ def world(new_namespace: Callable[[str], namespaces.Namespace]) -> Iterator[node
     """A node with an outside world, to which pods can be added."""
     with nodeworld.world(new_namespace) as made:
         yield made
+
+
+@pytest.fixture
+def wireguard() -> Iterator[links.Links]:
+    """What makes a node's WireGuard links."""
+    with wireguards.of_a_node() as made:
+        yield made
+
+
+@pytest.fixture
+def add_link(
+    wireguard: links.Links, node: namespaces.Namespace, pod: namespaces.Namespace
+) -> wireguards.Add:
+    """Make a link of that name, from the node's namespace, in the pod's."""
+
+    def add(name: str) -> None:
+        with node.entered():
+            wireguard.add(name, vpn=wireguards.VPN, netns=pod.fd, mtu=1380)
+
+    return add

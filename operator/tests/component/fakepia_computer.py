@@ -15,6 +15,7 @@ from typing import Any
 import dns.message
 import dns.query
 import namespaces
+import wireguards
 from fakepia_world import FakePia
 
 from fakepia import world
@@ -110,6 +111,11 @@ class Computer:
 
     @contextlib.contextmanager
     def _link(self, name: str) -> Iterator[None]:
+        if wireguards.in_kernel():
+            self.namespace.run(f"ip link add {name} type wireguard")
+            yield
+            self.namespace.run(f"ip link del {name}")
+            return
         control = pathlib.Path("/run/wireguard", f"{name}.sock")
         command = ("env", "WG_PROCESS_FOREGROUND=1", namespaces.tool("wireguard-go"), "-f", name)
         try:

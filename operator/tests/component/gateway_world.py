@@ -25,6 +25,7 @@ import dns.query
 import gateway_process
 import kube_api
 import namespaces
+import wireguards
 from fakepia_world import FakePia
 from namespaces import Namespace
 
@@ -276,6 +277,20 @@ def _cluster_dns(made: World) -> Iterator[None]:
 @contextlib.contextmanager
 def _wireguard(made: World, link: str) -> Iterator[None]:
     """Make a link whose encrypted packets leave by the node, and move it into the gateway's pod."""
+    make = _in_kernel if wireguards.in_kernel() else _by_program
+    with make(made, link):
+        made.node.run(f"ip link set {link} netns {made.pod.name}")
+        yield
+
+
+@contextlib.contextmanager
+def _in_kernel(made: World, link: str) -> Iterator[None]:
+    made.node.run(f"ip link add {link} type wireguard")
+    yield
+
+
+@contextlib.contextmanager
+def _by_program(made: World, link: str) -> Iterator[None]:
     directory = made.folder / "wireguard"
     made_before = socket.socket(socket.AF_UNIX)
     # A change of the socket's owner under it would end wireguard-go.
@@ -297,7 +312,6 @@ def _wireguard(made: World, link: str) -> Iterator[None]:
     try:
         there = f"ip link show {link}"
         namespaces.eventually(lambda: made.node.run(there, check=False), what=f"the link {link}")
-        made.node.run(f"ip link set {link} netns {made.pod.name}")
         yield
     finally:
         started.kill()

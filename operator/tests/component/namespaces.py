@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterator
 
 from piavpn.net import netns
 
+PATIENCE = float(os.environ.get("PIAVPN_TEST_PATIENCE", "1"))
+"""By how much longer than usual is waited: a machine that is emulated is slow."""
+
 _numbers = itertools.count()
 
 
@@ -31,7 +34,12 @@ class Namespace:
         """Run a shell command in the namespace and return what it printed."""
         with self.entered():
             done = subprocess.run(
-                command, shell=True, capture_output=True, text=True, timeout=30, check=False
+                command,
+                shell=True,
+                capture_output=True,
+                text=True,
+                timeout=30 * PATIENCE,
+                check=False,
             )
         if check and done.returncode:
             raise AssertionError(f"{self.name}: {command}: {done.stderr or done.stdout}")
@@ -80,11 +88,11 @@ def veth(a: Namespace, a_link: str, b: Namespace, b_link: str) -> None:
 
 
 def eventually(holds: Callable[[], object], *, what: str, seconds: float = 10.0) -> None:
-    """Wait until `holds()` is true, or fail saying what never came."""
-    deadline = time.monotonic() + seconds
+    """Wait until `holds()` is true, or fail saying what never came; PATIENCE multiplies it."""
+    deadline = time.monotonic() + seconds * PATIENCE
     while not holds():
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
+            raise AssertionError(f"not within {seconds * PATIENCE:g} s: {what}")
         time.sleep(0.02)
 
 
