@@ -29,6 +29,8 @@ _START_SECONDS = 5.0
 _POLL_SECONDS = 0.01
 _LONGEST_WRITE = 65536
 _LONGEST_QUOTE = 300
+_QUESTION = b"get=1\n\n"
+"""What wireguard-go answers once it is all set up, with its settings: it has no keys by then."""
 
 # Runs wireguard-go, which watches /var/run/wireguard/LINK.sock whatever it is told: it gets a mount
 # namespace of its own, in which that is the directory of this VPN alone. It leaves the agent's
@@ -86,7 +88,7 @@ class Links:
         with IPRoute() as kernel:
             _remove_here(kernel, name)
             if not _add_to_kernel(kernel, name):
-                self._add_by_program(kernel, name, _Control(directory, os.getuid()))
+                self._add_by_program(name, _Control(directory, os.getuid()))
 
     def add(self, name: str, *, vpn: str, netns: int, mtu: int) -> None:
         """Make a WireGuard link and move it into a namespace, where it is down at first.
@@ -107,7 +109,7 @@ class Links:
             _remove_here(kernel, name)
             if not _add_to_kernel(kernel, name):
                 directory = pathlib.Path(names.wireguard_directory(vpn))
-                self._add_by_program(kernel, name, _Control(directory, GATEWAY_UID))
+                self._add_by_program(name, _Control(directory, GATEWAY_UID))
             index = kernel.link_lookup(ifname=name)[0]
             kernel.link("set", index=index, mtu=mtu)
             kernel.link("set", index=index, net_ns_fd=netns)
@@ -124,13 +126,20 @@ class Links:
             with contextlib.suppress(OSError):
                 (hierarchy / _CGROUP).rmdir()
 
-    def _add_by_program(self, kernel: IPRoute, name: str, control: _Control) -> None:
+    def _add_by_program(self, name: str, control: _Control) -> None:
+        """Start wireguard-go, and wait until it answers.
+
+        Its link is there sooner: moved away before all is set, it would get a wrong MTU or none
+        to set, at which wireguard-go ends.
+        """
+        control.directory.mkdir(parents=True, exist_ok=True)
+        _SOCKETS.mkdir(mode=0o700, parents=True, exist_ok=True)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        with ours, theirs:
-            process = _start(name, control, outside(self._cgroups), theirs.fileno())
+        with ours, theirs, _listening(control, name) as (listening, asked):
+            process = _start(name, control, outside(self._cgroups), listening, theirs)
             self._processes.append(process)
             deadline = time.monotonic() + _START_SECONDS
-            while not kernel.link_lookup(ifname=name):
+            while not _answers(asked):
                 if process.poll() is not None or time.monotonic() > deadline:
                     process.kill()
                     raise LinkError(
@@ -156,6 +165,12 @@ def _add_to_kernel(kernel: IPRoute, name: str) -> bool:
     return True
 
 
+def _answers(asked: socket.socket) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        return bool(asked.recv(1, socket.MSG_DONTWAIT))
+    return False
+
+
 def _last_line(output: socket.socket) -> str:
     """Return the last line that was said, short enough for a condition's message."""
     said = b""
@@ -171,55 +186,56 @@ def _start(
     name: str,
     control: _Control,
     process_lists: Sequence[pathlib.Path],
-    output: int,
+    listening: socket.socket,
+    output: socket.socket,
 ) -> subprocess.Popen[bytes]:
     """Start wireguard-go, which tells of failures on standard output.
 
     It keeps no pipe of ours open: the runtime would wait for its end. `output` is a socket of
     datagrams: once nobody reads them, writing fails and does no harm, where a pipe would end it.
     """
-    control.directory.mkdir(parents=True, exist_ok=True)
-    _SOCKETS.mkdir(mode=0o700, parents=True, exist_ok=True)
     private_mounts = ("unshare", "--mount", "--propagation", "private")
     arguments = (str(control.directory), name, *(str(path) for path in process_lists))
-    with _listening(control, name) as listening:
-        try:
-            return subprocess.Popen(
-                [*private_mounts, "sh", "-c", _SCRIPT, "sh", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                pass_fds=[listening.fileno()],
-                env={
-                    "LOG_LEVEL": "error",
-                    "PATH": os.environ.get("PATH", os.defpath),
-                    "WG_PROCESS_FOREGROUND": "1",  # without a banner about the kernel's own
-                    "WG_UAPI_FD": str(listening.fileno()),
-                },
-            )
-        except OSError as error:
-            raise LinkError(f"wireguard-go cannot be started: {error}") from error
+    try:
+        return subprocess.Popen(
+            [*private_mounts, "sh", "-c", _SCRIPT, "sh", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output.fileno(),
+            stderr=output.fileno(),
+            start_new_session=True,
+            pass_fds=[listening.fileno()],
+            env={
+                "LOG_LEVEL": "error",
+                "PATH": os.environ.get("PATH", os.defpath),
+                "WG_PROCESS_FOREGROUND": "1",  # without a banner about the kernel's own
+                "WG_UAPI_FD": str(listening.fileno()),
+            },
+        )
+    except OSError as error:
+        raise LinkError(f"wireguard-go cannot be started: {error}") from error
 
 
 @contextlib.contextmanager
-def _listening(control: _Control, name: str) -> Iterator[socket.socket]:
-    """Make the link's control socket, its user's to use.
+def _listening(control: _Control, name: str) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Make the link's control socket, its user's to use, and a connection to it with a question.
 
     Not left to wireguard-go: it ends when its socket's owner is changed under it.
     """
     path = control.directory / f"{name}.sock"
     path.unlink(missing_ok=True)
     fd = os.open(control.directory, os.O_DIRECTORY | os.O_CLOEXEC)
+    # A socket's own path may have 107 bytes only.
+    address = f"/proc/self/fd/{fd}/{path.name}"
     try:
-        with socket.socket(socket.AF_UNIX) as listening:
-            # A socket's own path may have 107 bytes only.
-            listening.bind(f"/proc/self/fd/{fd}/{path.name}")
+        with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as asked:
+            listening.bind(address)
             listening.listen()
             path.chmod(0o600)
             os.chown(path, control.uid, control.uid)
             os.chown(control.directory, control.uid, control.uid)
-            yield listening
+            asked.connect(address)
+            asked.sendall(_QUESTION)
+            yield listening, asked
     finally:
         os.close(fd)
 

@@ -110,3 +110,19 @@ def test_what_it_says_once_its_link_is_there_is_not_kept_and_does_not_end_it(
     )
     add_link("piaw0")
     eventually(unheard.exists, what="it goes on after words that nobody heard")
+
+
+def test_a_link_is_the_programs_alone_until_it_is_all_set_up(
+    add_link: wireguards.Add,
+    replace_program: Callable[[str, str], None],
+    wireguard: links.Links,
+    node: Namespace,
+    pod: Namespace,
+) -> None:
+    program = namespaces.tool("wireguard-go")
+    early = 'ip tuntap add "$2" mode tun && sleep 0.3 && ip link set "$2" mtu 1420'
+    replace_program("wireguard-go", f'{early} && ip link del "$2" && exec {program} "$@" || exit 1')
+    add_link("piaw0")
+    assert "piaw0" not in node.run("ip -o link")
+    assert "mtu 1380" in pod.run("ip -o link show piaw0")
+    assert wireguard.reap() == 1
