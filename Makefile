@@ -13,7 +13,7 @@ demo: ## From nothing to a working tunnel on a kind cluster, and a look at it.
 	kind-tests/demo
 
 .PHONY: test
-test: ## Everything: lint, types, unit, component and kind tests.
+test: ## Everything: lint, types, unit, component, kernel and kind tests.
 	tools/test
 
 .PHONY: check
@@ -28,6 +28,10 @@ check: .venv/ready ## The quick part: lint, types and unit tests; no cluster, no
 .PHONY: component
 component: .venv/ready ## The parts in real network namespaces; needs root.
 	tools/component-tests
+
+.PHONY: kernel
+kernel: ## Some of these on a kernel with WireGuard, in an emulated machine; needs root.
+	tools/kernel-tests
 
 .PHONY: packaging
 packaging: .venv/ready ## What users install: chart, release workflow, health in GitOps tools.

@@ -25,6 +25,15 @@ build_programs() { # FOLDER OUT LDFLAGS PACKAGE...
   printf '%s' "$inputs" >"$out/.inputs"
 }
 
+# Builds what the component tests run: the product's programs, and what a cluster's own network is
+# made of, beside the product's plugins.
+build_component_programs() {
+  build_programs operator/programs "$STATE/programs/product" "" tool
+  build_programs kind-tests/cluster/programs "$STATE/programs/network" "" \
+    github.com/containernetworking/plugins/plugins/ipam/host-local
+  ln -sf wireguard "$STATE/programs/product/wireguard-go"
+}
+
 # Builds a program that goes by its package's name into what is looked for last.
 build_tool() { # FOLDER PACKAGE
   local name

@@ -4,6 +4,13 @@
 # The one that fetches and builds wheels.
 WHEEL_BUILDER="$STATE/wheel-builder"
 
+# Has pip choose wheels for Debian 12's Python, and not for the machine's.
+FOR_DEBIAN=(--only-binary :all: --python-version 3.11 --implementation cp --abi cp311 --abi abi3 --abi none)
+for platform in manylinux2014 manylinux_2_17 manylinux_2_28 manylinux_2_34; do
+  FOR_DEBIAN+=(--platform "${platform}_$(uname -m)")
+done
+unset platform
+
 # Runs pip of the environment that fetches and builds wheels.
 builders_pip() { # ARGUMENT...
   "$WHEEL_BUILDER/bin/python" -m pip "$@"
