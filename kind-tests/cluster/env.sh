@@ -3,7 +3,10 @@
 
 export STATE="${PIAVPN_STATE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/pia-vpn-operator}"
 export PIAVPN_CLUSTER="${PIAVPN_CLUSTER:-piavpn}"
-export KUBECONFIG="${PIAVPN_KUBECONFIG:-$STATE/kubeconfig}"
+# What belongs to one cluster; images and programs are shared by all.
+export CLUSTER_STATE="$STATE"
+[[ $PIAVPN_CLUSTER == piavpn ]] || CLUSTER_STATE="$STATE/clusters/$PIAVPN_CLUSTER"
+export KUBECONFIG="${PIAVPN_KUBECONFIG:-$CLUSTER_STATE/kubeconfig}"
 
 # What the machine has comes first; $STATE/bin holds what it lacks.
 case ":$PATH:" in

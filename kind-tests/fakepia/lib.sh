@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 # shellcheck disable=SC2034 # used by those who source it
-FAKEPIA_STATE="$STATE/fakepia"
+FAKEPIA_STATE="$CLUSTER_STATE/fakepia"
 FAKEPIA_CONTAINER="$PIAVPN_CLUSTER-fakepia"
 
 # The stand-in's Internet, and addresses that the real one does not route either: what a test

@@ -52,7 +52,7 @@ def endpoints() -> Object:
     """Return the stand-in's `spec.endpoints`, as kind-tests/fakepia/up wrote them."""
     require_stand_in()
     found: Object = json.loads(
-        pathlib.Path(os.environ["STATE"], "fakepia/endpoints.json").read_text()
+        pathlib.Path(os.environ["CLUSTER_STATE"], "fakepia/endpoints.json").read_text()
     )
     return found
 
