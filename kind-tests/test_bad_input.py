@@ -12,14 +12,20 @@ from harness import kubectl, manifests, probes, waiting
 VPN, ROOM, SECRET = "wrong", "test-wrong", "test-wrong"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def room() -> Iterator[None]:
-    """Give each case a namespace and remove all that it made."""
+    """Give the cases a namespace."""
     kubectl.apply(manifests.namespace(ROOM))
     yield
-    kubectl.run("delete", "vpnapp", "--all", "-n", ROOM)
-    kubectl.delete(manifests.pia_vpn(VPN, secret=SECRET), manifests.credentials(SECRET))
     kubectl.delete(manifests.namespace(ROOM))
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    """Remove all that a case made."""
+    yield
+    kubectl.clear(ROOM)
+    kubectl.delete(manifests.pia_vpn(VPN, secret=SECRET), manifests.credentials(SECRET))
 
 
 def test_a_missing_secret_is_named_and_used_as_soon_as_it_is_there() -> None:

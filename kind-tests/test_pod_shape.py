@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,14 +19,21 @@ RESTRICTED = {
 POD = probes.Pod("a-0", ROOM)
 
 
-@pytest.fixture(autouse=True)
-def room() -> Iterator[kubectl.Object]:
-    """Give each case a namespace and remove it with all that is in it."""
+@pytest.fixture(scope="module")
+def empty_room() -> Iterator[kubectl.Object]:
+    """Give the cases a namespace."""
     made = manifests.namespace(ROOM)
     kubectl.apply(made)
     yield made
-    kubectl.run("delete", "vpnapp", "--all", "-n", ROOM)
     kubectl.delete(made)
+
+
+@pytest.fixture(autouse=True)
+def room(empty_room: kubectl.Object) -> Iterator[kubectl.Object]:
+    """Give each case the namespace as it was declared, and remove what was made in it."""
+    kubectl.apply(empty_room)
+    yield copy.deepcopy(empty_room)
+    kubectl.clear(ROOM)
 
 
 @pytest.fixture

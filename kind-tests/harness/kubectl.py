@@ -10,6 +10,8 @@ from harness import waiting
 
 Object = dict[str, Any]
 
+_MADE = "statefulsets,pods,services,persistentvolumeclaims,configmaps,secrets,events"
+
 
 class KubectlError(AssertionError):
     """kubectl said no; its message is what a user would read."""
@@ -40,6 +42,19 @@ def delete(*objects: Object) -> None:
     run(
         "delete", "--ignore-not-found", "--timeout=120s", "-f", "-",
         stdin=_as_list(objects), timeout=150,
+    )  # fmt: skip
+
+
+def clear(namespace: str) -> None:
+    """Delete all that was made in a namespace and wait until it is gone.
+
+    The namespace stays: for the end of one, however empty, Kubernetes takes five seconds.
+    """
+    run("delete", "vpnapp", "--all", "-n", namespace)
+    # What every namespace has would be made anew, too late for the pods of the next case.
+    run(
+        "delete", _MADE, "-n", namespace, "--field-selector=metadata.name!=kube-root-ca.crt",
+        "--timeout=120s", timeout=150,
     )  # fmt: skip
 
 
