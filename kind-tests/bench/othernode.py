@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from harness import kubectl, manifests, nodes, probes
+from harness import apart, kubectl, manifests, nodes, probes
 
 _NAME = "elsewhere"
 
@@ -19,9 +19,8 @@ def app(tunnel: probes.Tunnel, name: str, command: Sequence[str] = ()) -> kubect
         command: what it runs; nothing: it idles.
     """
     elsewhere = next(node for node in nodes.names() if node != tunnel.gateway.node)
-    spec = {"nodeSelector": {"kubernetes.io/hostname": elsewhere}}
     own = {"command": list(command)} if command else {}
-    return manifests.app(name, tunnel.app.namespace, tunnel.vpn, template={"spec": spec}, **own)
+    return manifests.app(name, tunnel.app.namespace, tunnel.vpn, **apart.on(elsewhere), **own)
 
 
 @contextlib.contextmanager
