@@ -5,9 +5,10 @@ A link's alias says what it is, so that the filter follows from what the kernel 
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
-from pyroute2 import IPRoute
+from pyroute2 import IPRoute, NetlinkError
 
 from piavpn.net import netns, nft
 from piavpn.node import canonical, outlet
@@ -69,11 +70,11 @@ class Outlets:
         if not self._inside.cluster:
             return
         wanted = outlet.rulesets(found, self._inside)
-        devices = tuple(sorted(item.name for item in found))
+        hooked = {outlet.PORTS_TABLE: tuple(sorted(item.name for item in found))}
         changed = [
             ruleset
             for table, ruleset in wanted.items()
-            if there[table] != self._canonical.listing(table, ruleset, devices)
+            if there[table] != self._canonical.listing(table, ruleset, hooked.get(table, ()))
         ]
         if changed:
             nft.load("".join(changed))
@@ -84,9 +85,12 @@ def node_ends(pod: int) -> list[NodeEnd]:
 
     None of a pod whose CNI plugin uses no pair of links, such as ipvlan.
     """
+    with netns.entered(pod), IPRoute() as kernel:
+        others = {link.get_attr("IFLA_LINK") for link in kernel.get_links() if _is_of_a_pair(link)}
     with IPRoute() as kernel:
-        # The dump is what numbers the namespaces of the other ends.
-        links = list(kernel.get_links())
+        # One by one: the node has as many links as pods. Asking for one is also what numbers the
+        # namespace of its other end.
+        found = [link for index in sorted(others) for link in link_of(kernel, index)]
         number = kernel.get_netnsid(fd=pod)["nsid"]
     return [
         NodeEnd(
@@ -95,10 +99,28 @@ def node_ends(pod: int) -> list[NodeEnd]:
             peer=link.get_attr("IFLA_LINK"),
             alias=link.get_attr("IFLA_IFALIAS") or "",
         )
-        for link in links
-        if link.get_attr("IFLA_LINK_NETNSID") == number
-        and link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == "veth"
+        for link in found
+        if link.get_attr("IFLA_LINK_NETNSID") == number and _is_of_a_pair(link)
     ]
+
+
+def link_of(kernel: Any, index: int) -> list[Any]:  # noqa: ANN401 - pyroute2 has no types
+    """Return the link of that index in the kernel's namespace; nothing where there is none.
+
+    Raises:
+        pyroute2.NetlinkError: the kernel refused to tell.
+    """
+    try:
+        return list(kernel.get_links(index))
+    except NetlinkError as error:
+        if error.code == errno.ENODEV:
+            return []
+        raise
+
+
+def _is_of_a_pair(link: Any) -> bool:  # noqa: ANN401 - as above
+    kind = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND")
+    return kind == "veth" and link.get_attr("IFLA_LINK_NETNSID") is not None
 
 
 def mac_behind(pod: int, link: str) -> bytes | None:
@@ -115,10 +137,10 @@ def mac_behind(pod: int, link: str) -> bytes | None:
     if end is None:
         return None
     with IPRoute() as kernel:
-        here = {item["index"]: item for item in kernel.get_links()}
-    # A port of a bridge takes nothing for itself: the bridge does.
-    port = here[end.index]
-    taker = here.get(port.get_attr("IFLA_MASTER"), port)
+        (port,) = kernel.get_links(end.index)
+        # A port of a bridge takes nothing for itself: the bridge does.
+        master = port.get_attr("IFLA_MASTER")
+        (taker,) = kernel.get_links(master) if master else (port,)
     return bytes.fromhex(taker.get_attr("IFLA_ADDRESS").replace(":", ""))
 
 

@@ -129,17 +129,20 @@ def _end_of(link: Any, ends: Iterable[NodeEnd]) -> NodeEnd | None:  # noqa: ANN4
     return next((end for end in ends if link and end.peer == link["index"]), None)
 
 
+def _link(kernel: Any, index: int | None) -> Any:  # noqa: ANN401 - pyroute2 has no types
+    return next(iter(outlets.link_of(kernel, index)), None) if index else None
+
+
 def _bridge_link(
     link: Any,  # noqa: ANN401 - pyroute2 has no types
     addresses: list[ipaddress.IPv4Interface],
 ) -> BridgeLink:
     """Look at both ends of the link: its other one must be a port of a bridge here."""
     with IPRoute() as kernel:
-        here = {item["index"]: item for item in kernel.get_links()}
-    port = here.get(link.get_attr("IFLA_LINK"))
-    if port is None or port.get_attr("IFLA_LINK") != link["index"]:
-        port = None
-    bridge = here.get(port.get_attr("IFLA_MASTER")) if port else None
+        port = _link(kernel, link.get_attr("IFLA_LINK"))
+        if port is None or port.get_attr("IFLA_LINK") != link["index"]:
+            port = None
+        bridge = _link(kernel, port.get_attr("IFLA_MASTER")) if port else None
     port_data = ("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_ISOLATED")
     return BridgeLink(
         address=addresses[0] if len(addresses) == 1 else None,
