@@ -86,6 +86,13 @@ class Api(http.server.ThreadingHTTPServer):
             found = (o for key, o in self._objects.items() if key[:2] == (group, resource))
             return copy.deepcopy(list(found))
 
+    def forget(self) -> None:
+        """Forget what was asked and what has changed: a test may be after its own memory."""
+        with self._lock:
+            self.calls.clear()
+            self.changes.clear()
+            self._history.clear()
+
     def remove(self, kind: kube.Kind, name: str, namespace: str | None = None) -> None:
         with self._lock:
             key = _key(kind, namespace, name)

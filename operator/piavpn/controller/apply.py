@@ -41,8 +41,8 @@ class Applier:
         self._cluster = cluster
         self._refusals: dict[model.ServiceKey, str] = {}
         self._gateway_refusals: dict[str, str] = {}
-        self._applied: dict[model.ObjectKey, tuple[str, str]] = {}
-        """Digest of what was applied last, and the version of the object that came of it."""
+        self._applied: dict[str, dict[model.ObjectKey, tuple[str, str]]] = {}
+        """By VPN: digest of what was applied last, and version of the object that came of it."""
         self._labelled = apply_labelled.LabelledApplier(cluster, self._annotate, self._delete)
 
     def gateway_refusal(self, vpn: str) -> str:
@@ -63,6 +63,7 @@ class Applier:
         Raises:
             kube.KubeError: the API server refused something or did not answer.
         """
+        self._forget(seen)
         self._gateway_refusals.pop(seen.name, None)
         if seen.vpn is not None and decision.gateway is not None:
             try:
@@ -86,6 +87,12 @@ class Applier:
         refused = self._labelled.apply(seen, decision) or refused
         if refused is not None:
             raise refused
+
+    def _forget(self, seen: model.Observed) -> None:
+        """Forget objects that are there no more: they would be made anew in any case."""
+        known = self._applied.pop(seen.name, {})
+        if left := {key: applied for key, applied in known.items() if key in seen.made}:
+            self._applied[seen.name] = left
 
     def _gateway(self, seen: model.Observed, vpn: piavpns.PiaVpn, decision: model.Decision) -> None:
         assert decision.gateway is not None  # noqa: S101 - the caller looked
@@ -160,10 +167,11 @@ class Applier:
         """Apply the object, unless it is as our last apply of the same left it; return it."""
         key = (kind.plural, body["metadata"]["namespace"], body["metadata"]["name"])
         there, digest = seen.made.get(key), _digest(body)
-        if there is not None and self._applied.get(key) == (digest, _version(there)):
+        known = self._applied.setdefault(seen.name, {})
+        if there is not None and known.get(key) == (digest, _version(there)):
             return there
         made = self._cluster.apply(kind, body, manager=names.MANAGER_OPERATOR)
-        self._applied[key] = digest, _version(made)
+        known[key] = digest, _version(made)
         return made
 
     def _end(self, seen: model.Observed, service: vpnapps.VpnServiceContainer) -> None:

@@ -36,6 +36,7 @@ class Reporter:
         self._noticed: dict[str, tuple[model.Notice, ...]] = {}  # by UID: what was told last
         self._written: set[str] = set()
         """UIDs of what was written once: fields that an older version owned are dropped by that."""
+        self._present: dict[str, frozenset[str]] = {}  # by VPN: UIDs of what was there last
 
     def report(self, seen: model.Observed, decision: model.Decision) -> None:
         """Write what changed. What is refused of one object holds up no other.
@@ -43,6 +44,7 @@ class Reporter:
         Raises:
             kube.KubeError: the API server refused something, or did not answer.
         """
+        self._forget(seen, decision)
         refused: kube.KubeError | None = None
         for write in self._writes(seen, decision):
             try:
@@ -66,6 +68,16 @@ class Reporter:
             yield functools.partial(self._service, seen.now, service)
         for pod in decision.labelled:
             yield functools.partial(self._labelled_pod, seen.now, pod)
+
+    def _forget(self, seen: model.Observed, decision: model.Decision) -> None:
+        """Forget what is there no more."""
+        present = {each.service.uid for each in decision.services}
+        present |= {seen.vpn.uid} if seen.vpn is not None else set()
+        for uid in self._present.pop(seen.name, frozenset()) - present:
+            self._written.discard(uid)
+            self._noticed.pop(uid, None)
+        if present:
+            self._present[seen.name] = frozenset(present)
 
     def _vpn(self, seen: model.Observed, vpn: piavpns.PiaVpn, decision: model.Decision) -> None:
         wanted = wanted_conditions(decision.verdicts, vpn.generation)
