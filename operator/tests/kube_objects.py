@@ -26,11 +26,15 @@ def _fits(labels: dict[str, str], requirement: str) -> bool:
 
 
 def has_field(item: Object, selector: str) -> bool:
-    path, _, value = selector.partition("=")
+    return all(_has(item, each) for each in selector.split(",") if each)
+
+
+def _has(item: Object, requirement: str) -> bool:
+    path, _, value = requirement.partition("=")
     found: Any = item
-    for part in path.split(".") if selector else ():
+    for part in path.split("."):
         found = (found or {}).get(part)
-    return not selector or found == value
+    return bool(found == value)
 
 
 def keep_restart(old: Object | None, new: Object) -> None:

@@ -58,6 +58,14 @@ def test_an_idle_pass_costs_as_many_calls_for_forty_apps_as_for_one(tunnel: Worl
     assert len(forty) == len(one) < 30
 
 
+def test_apps_that_wait_for_their_pods_cost_one_list_of_events(tunnel: World) -> None:
+    for number in range(5):
+        tunnel.service(f"app-{number}")
+    tunnel.pass_over("home")
+    asked = [call.fields for call in calls_of_a_pass(tunnel) if call.resource == "events"]
+    assert asked == ["involvedObject.kind=StatefulSet"]
+
+
 def test_a_pass_reads_nothing_of_other_vpns_apps(tunnel: World) -> None:
     make_apps(tunnel, 2)
     lists = {

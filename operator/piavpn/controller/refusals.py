@@ -25,7 +25,8 @@ def of_missing_pods(
     Raises:
         kube.KubeError: the API server did not answer.
     """
-    said = {key: last_refusal(_about(cluster, key, uid)) for key, uid in stateful_sets.items()}
+    events = _about(cluster, stateful_sets, "involvedObject.kind=StatefulSet")
+    said = {key: last_refusal(events[key]) for key in stateful_sets}
     return {key: message for key, message in said.items() if message}
 
 
@@ -38,7 +39,8 @@ def of_missing_gateway(cluster: kube.Cluster, stateful_set: model.Object | None)
     if stateful_set is None:
         return ""
     metadata = stateful_set["metadata"]
-    return last_refusal(_about(cluster, (metadata["namespace"], ""), metadata["uid"]))
+    key = metadata["namespace"], ""
+    return last_refusal(_about(cluster, {key: metadata["uid"]}, "")[key])
 
 
 def of_waiting_pods(
@@ -49,11 +51,9 @@ def of_waiting_pods(
     Raises:
         kube.KubeError: the API server did not answer.
     """
-    said = {
-        key: last_warning(_about(cluster, key, pod["metadata"]["uid"]))
-        for key, pod in pods.items()
-        if waits(pod, now)
-    }
+    waiting = {key: pod["metadata"]["uid"] for key, pod in pods.items() if waits(pod, now)}
+    events = _about(cluster, waiting, "involvedObject.kind=Pod,type=Warning")
+    said = {key: last_warning(events[key]) for key in waiting}
     return {key: message for key, message in said.items() if message}
 
 
@@ -85,8 +85,25 @@ def last_warning(events: list[model.Object]) -> str:
     return str(max(warnings, key=_time).get("message", "")) if warnings else ""
 
 
-def _about(cluster: kube.Cluster, key: model.ServiceKey, uid: str) -> list[model.Object]:
-    return cluster.list(kube.EVENTS, key[0], fields=f"involvedObject.uid={uid}")
+def _about(
+    cluster: kube.Cluster, uids: Mapping[model.ServiceKey, str], fields: str
+) -> dict[model.ServiceKey, list[model.Object]]:
+    """Return the Events about these objects: a list for each namespace, however many they are.
+
+    Args:
+        cluster: the API.
+        uids: the objects.
+        fields: the selector of what all of them have in common.
+    """
+    found: dict[str, list[model.Object]] = {uid: [] for uid in uids.values()}
+    for namespace in {key[0] for key in uids}:
+        here = [uid for key, uid in uids.items() if key[0] == namespace]
+        selector = f"involvedObject.uid={here[0]}" if len(here) == 1 else fields
+        for event in cluster.list(kube.EVENTS, namespace, fields=selector):
+            about = event["involvedObject"].get("uid", "")
+            if about in found:
+                found[about].append(event)
+    return {key: found[uid] for key, uid in uids.items()}
 
 
 def _time(event: model.Object) -> str:
