@@ -12,8 +12,9 @@ from piavpn.net import programs
 
 _OWN_FIELDS, _PEER_FIELDS = 4, 8
 
-# wg looks for wireguard-go's sockets in /run/wireguard whatever it is told.
-_ELSEWHERE = 'mount --bind "$1" /run/wireguard; shift; exec wg "$@"'
+# wg looks for wireguard-go's sockets in /run/wireguard whatever it is told. Where the kernel's
+# WireGuard is used, nobody has made that directory yet.
+_ELSEWHERE = 'mkdir -p -m 700 /run/wireguard; mount --bind "$1" /run/wireguard; shift; exec wg "$@"'
 _PRIVATE_MOUNTS = ("unshare", "--mount", "--propagation", "private", "sh", "-euc", _ELSEWHERE, "sh")
 
 
