@@ -108,7 +108,7 @@ def test_what_the_node_drops_is_counted_by_filter(agent: Agent) -> None:
     assert {key for key in agent.metrics() if "node_dropped_packets" in key} == {
         f'piavpn_node_dropped_packets_total{{filter="{where}",reason="{reason}"}}'
         for where, reasons in {
-            "bridge": ("spoofed", "protocol"),
+            "bridge": ("spoofed", "protocol", "host"),
             "host": ("input", "forward"),
             "cluster_link": (
                 *("ipv6", "protocol", "source", "dns"),
