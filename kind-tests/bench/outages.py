@@ -8,7 +8,7 @@ from bench import answers, results
 from fakepia import client
 from harness import kubectl, probes, waiting
 
-_DEAD_SERVERS, _DELETIONS = 20, 4
+_DEAD_SERVERS, _DELETIONS = 20, 20
 
 
 def dead_server(tunnel: probes.Tunnel, pia: client.Client) -> results.Measurement:

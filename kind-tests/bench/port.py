@@ -10,7 +10,7 @@ from bench import results
 from fakepia import client
 from harness import kubectl, manifests, probes, waiting
 
-_CHANGES = 5
+_CHANGES = 20
 _MOST_SECONDS = 60.0
 _APP = "receiver"
 _LISTENS_AT = 6881

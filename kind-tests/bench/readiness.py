@@ -8,7 +8,7 @@ from bench import results
 from harness import kubectl, manifests, waiting
 
 _NAME = "bench-ready"
-_ROUNDS = 5
+_ROUNDS = 20
 
 
 def measure() -> results.Measurement:
