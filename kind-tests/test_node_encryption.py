@@ -66,7 +66,10 @@ def linked() -> list[str]:
 def uplinks() -> Iterator[dict[str, capture.Capture]]:
     """Capture on all nodes' uplinks what they send each other for a VPN."""
     with contextlib.ExitStack() as stack:
-        places = [capture.Place(node, capture.UPLINK, _FILTER) for node in nodes.names()]
+        places = [
+            capture.Place(node, capture.UPLINK, _FILTER, purpose="between-nodes")
+            for node in nodes.names()
+        ]
         yield {
             place.node: stack.enter_context(capture.Capture(place).running()) for place in places
         }

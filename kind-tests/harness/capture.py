@@ -58,11 +58,13 @@ class Place:
     direction: str = "out"
     prepare: str = ":"
     """Shell commands to run before, also when the node starts again."""
+    purpose: str = "judge"
+    """One word: two captures may be on one link for different ones."""
 
     @property
     def name(self) -> str:
         """Name of the service."""
-        return f"capture-{self.link}"
+        return f"capture-{self.link}-{self.purpose}"
 
 
 class Capture:
