@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import ipaddress
 import logging
@@ -154,7 +155,9 @@ def _serve(settings: Settings, cluster: kube.Cluster, stop: threading.Event) -> 
     ):
         threading.Thread(target=run, args=(stop,), name=name, daemon=True).start()
     log.info("node agent of node %s is running", settings.node)
-    loop.run(stop)
+    # It visits pods' namespaces, and whoever comes by `kubectl exec` is where the first thread is.
+    with concurrent.futures.ThreadPoolExecutor(1, "passes") as one:
+        one.submit(loop.run, stop).result()
     alarms.close()
     server.shutdown()
     log.info("node agent ends; attached pods stay attached and locked")
