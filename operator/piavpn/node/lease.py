@@ -1,7 +1,7 @@
 """Tell in the API that this node's agent lives: a condition proves nothing once its writer is gone.
 
-A Lease is renewed only after passes that looked after every pod and whose reports were written, so
-the first renewal says that all conditions here were verified anew.
+A Lease is renewed only after passes that looked after every pod of which the API says that it is
+confined, and whose reports were written: the first renewal says that all these were verified anew.
 """
 
 from __future__ import annotations

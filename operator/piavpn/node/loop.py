@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from piavpn.api.conditions import PodCondition
+from piavpn.api.conditions import PodCondition, Status
 from piavpn.node import bridge, hooks, plans, report, sandbox
 from piavpn.node.attach import Done
 from piavpn.node.decide import Problem
@@ -60,7 +60,7 @@ class Loop:
         self._next_host_look = 0.0
         self._last_pass = time.monotonic()
         self.passes = 0
-        """That were made to their end: each has looked after every pod that was due."""
+        """That looked after every pod that was due and that anybody may take for confined."""
 
     @property
     def alive(self) -> bool:
@@ -99,12 +99,22 @@ class Loop:
         sandboxes = sandbox.find(plan.pods.keys())
         self._pods.begin(plan.pods.keys(), sandboxes)
         self._gates.keep(plan.pods.keys())
-        self._reporter.tell(
-            {pod.uid: self._report(pod, plan, sandboxes.get(pod.uid), now) for pod in snapshot.pods}
-        )
+        reports = (self._report(pod, plan, sandboxes.get(pod.uid), now) for pod in snapshot.pods)
+        told = {report.pod.uid: report for report in reports if report is not None}
+        self._reporter.tell(told)
         self._messages.forget({pod.port_hook for pod in snapshot.pods if pod.port_hook})
-        self.passes += 1
+        if not self._believed().difference(told):
+            self.passes += 1
         return min(self._pods.patience(now), _SWEEP_SECONDS)
+
+    def _believed(self) -> set[str]:
+        """Return the UIDs of the pods that are confined by what the API says, be it long ago."""
+        return {
+            uid
+            for uid, conditions in self._view.told().items()
+            for said in conditions
+            if said.type == PodCondition.CONFINED and said.status is Status.TRUE
+        }
 
     def _bring_host(self, plan: NodePlan, now: float) -> None:
         known = self._host_plan
@@ -117,8 +127,11 @@ class Loop:
 
     def _report(
         self, pod: Pod, plan: NodePlan, seen: sandbox.Sandbox | None, now: float
-    ) -> PodReport:
-        told = {PodCondition.CONFINED: self._confined(pod, plan, seen, now)}
+    ) -> PodReport | None:
+        confined = self._confined(pod, plan, seen, now)
+        if confined is None:
+            return None  # what an earlier agent said of it stands
+        told = {PodCondition.CONFINED: confined}
         if pod.role is Role.SERVICE:
             told[PodCondition.GATE_PASSED] = self._gates.report(pod, now)
             told[PodCondition.LEAK_FREE] = self._leak_free(pod, seen)
@@ -128,12 +141,14 @@ class Loop:
 
     def _confined(
         self, pod: Pod, plan: NodePlan, seen: sandbox.Sandbox | None, now: float
-    ) -> Report:
+    ) -> Report | None:
         planned = plan.pods[pod.uid]
         wanted = planned
         if not isinstance(planned, Problem):
             wanted = self._host_problems.bridges.get(pod.vpn, planned)
         outcome = self._pods.bring(pod, wanted, seen, now)
+        if outcome is None:
+            return None
         if isinstance(outcome, Done) and pod.role is Role.GATEWAY:
             outcome = self._host_problems.proxies.get(pod.vpn, outcome)
         if isinstance(outcome, Done) and _is_across_nodes(pod, plan):

@@ -26,6 +26,10 @@ FIRST_RETRY, LONGEST_RETRY = 0.5, 10.0
 # so look often at first. (Seconds that a pod has waited, seconds between looks.)
 _IMPATIENCE = ((5.0, 0.02), (60.0, 0.2))
 
+ATTACH_SECONDS = 5.0
+"""Of a pass, in which pods are attached: those that are left over come in the next one. However
+many start at once, those that are attached are looked after, and the Lease says so."""
+
 _BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 _NOT_YET = (reasons.WAITING_FOR_SANDBOX, reasons.WAITING_FOR_CLUSTER_NETWORK)
@@ -76,6 +80,8 @@ class Pods:
         self._leak_tests = tests
         self._tracked: dict[str, _Tracked] = {}
         self._changed: set[sandbox.Sandbox] = set()
+        self._attach_until = float("inf")
+        """By the monotonic clock."""
         self._brake = brake.Brake()
         self.cut_offs = cutoffs.CutOffs()
         self.durations = Timings(_BOUNDS)
@@ -83,8 +89,8 @@ class Pods:
 
     def bring(
         self, pod: Pod, plan: PodPlan | Problem, seen: sandbox.Sandbox | None, now: float
-    ) -> Outcome:
-        """Return how the pod is, after doing what is due.
+    ) -> Outcome | None:
+        """Return how the pod is, after doing what is due; None where that is left to later passes.
 
         Args:
             pod: the pod.
@@ -94,14 +100,18 @@ class Pods:
         """
         tracked = self._tracked.get(pod.uid)
         if tracked is None or (tracked.sandbox is not None and tracked.sandbox != seen):
-            if tracked is not None:
+            before, tracked = tracked, _Tracked(pod, since=now)
+            if before is not None:
                 log.info("its sandbox has ended", extra=_about(pod))
-            tracked = self._tracked[pod.uid] = _Tracked(pod, since=now)
+                tracked.plan = before.plan  # we have looked at it, and it is confined no more
+            self._tracked[pod.uid] = tracked
         if seen is None:
             return plan if isinstance(plan, Problem) else tracked.outcome
         if tracked.found is None:
             tracked.found = time.monotonic()
         if plan != tracked.plan or now >= tracked.next_look or seen in self._changed:
+            if self._is_left_over(tracked, seen):
+                return None if tracked.plan is None else tracked.outcome
             self._look(pod, tracked, plan, seen, now)
         if pod.leak_test_asked is not None:
             self._leak_tests.ask(seen, pod.leak_test_asked)
@@ -113,6 +123,7 @@ class Pods:
         self._attacher.keep(set(sandboxes.values()))
         self._leak_tests.keep(set(sandboxes.values()))
         self._changed = self._alarms.changed()
+        self._attach_until = time.monotonic() + ATTACH_SECONDS
 
     def members(self) -> list[Member]:
         """Return all pods, oldest first; also for other threads."""
@@ -130,6 +141,11 @@ class Pods:
         ]
         shortest = min(waiting, default=float("inf"))
         return next((pause for limit, pause in _IMPATIENCE if shortest < limit), float("inf"))
+
+    def _is_left_over(self, tracked: _Tracked, seen: sandbox.Sandbox) -> bool:
+        """Tell whether the pod waits for a later pass: one that nothing has let out yet may."""
+        settled = isinstance(tracked.outcome, Done) or seen in self._changed
+        return not settled and time.monotonic() >= self._attach_until
 
     def _look(
         self,

@@ -117,6 +117,11 @@ class Agent:
         self._remember()
         self._outbox.send()
 
+    @property
+    def passes(self) -> int:
+        """How many passes count as made: by them the agent says that it lives."""
+        return self._loop.passes
+
     def test_for_leaks(self) -> None:
         """Make the leak tests that are due."""
         with self.world.node.entered():

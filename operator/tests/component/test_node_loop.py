@@ -13,7 +13,7 @@ from nodeworld import World
 
 from piavpn import kube
 from piavpn.api.conditions import PodCondition
-from piavpn.node import brake
+from piavpn.node import brake, pods
 from piavpn.node.canonical import Canonical
 from piavpn.node.host import REMOVAL_SECONDS, Host
 from piavpn.node.links import Links
@@ -68,6 +68,45 @@ def test_a_pod_whose_sandbox_ended_is_not_confined_until_the_next_one_is(agent: 
     agent.make_pass()
     assert agent.confined() == ("True", "Attached")
     assert "default via 10.100.0.2 dev vpn0" in rebuilt.run("ip route")
+
+
+def test_a_pod_that_starts_among_many_is_attached_in_a_later_pass_and_the_agent_lives(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = agent.world.pod()
+    agent.schedule(pod)
+    agent.make_pass()
+    agent.run_in_pod(pod, pod.seen.uid)
+    with monkeypatch.context() as of_others:
+        of_others.setattr(pods, "ATTACH_SECONDS", 0.0)
+        agent.make_pass()
+        assert agent.confined() == ("False", "WaitingForSandbox")
+        assert agent.passes == 2
+    agent.make_pass()
+    assert agent.confined() == ("True", "Attached")
+
+
+def test_an_agent_that_restarts_among_many_pods_says_that_it_lives_once_it_has_seen_each(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent.attach()
+    agent.restart()
+    with monkeypatch.context() as of_others:
+        of_others.setattr(pods, "ATTACH_SECONDS", 0.0)
+        agent.make_pass()
+        assert agent.passes == 0
+        assert agent.confined() == ("True", "Attached")
+    agent.make_pass()
+    assert agent.passes == 1
+
+
+def test_among_many_pods_that_start_one_that_is_damaged_is_cut_off_at_once(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = agent.attach()
+    monkeypatch.setattr(pods, "ATTACH_SECONDS", 0.0)
+    pod.run("nft delete table inet piavpn_lock")
+    agent.comes_to(agent.is_tampered_with, what="the agent notices")
 
 
 def test_a_pod_without_a_network_for_its_vpn_is_told_so_and_attached_when_there_is_one(
