@@ -29,6 +29,7 @@ table bridge piavpn_ports {
 "vetha" . 02:76:0a:64:00:02 . 10.100.0.2, "vethb" . 02:76:0a:64:00:0a . 10.100.0.10 }; }
   set gateways { type ifname . ether_addr; elements = { "vetha" . 02:76:0a:64:00:02 }; }
   set hosts { type ifname . ipv4_addr; }
+  set bridges { type ifname . ether_addr; }
   counter dropped_spoofed { }
   counter dropped_protocol { }
   counter dropped_host { }
@@ -45,6 +46,7 @@ iifname . arp saddr ether . arp saddr ip @own accept
   }
   chain outgoing {
     type filter hook postrouting priority -300; policy accept;
+    oifname . ether saddr @bridges drop
     ether type arp oifname . arp daddr ip @hosts drop
     ether type arp oifname . arp saddr ip @hosts drop
   }
@@ -71,6 +73,9 @@ def test_a_link_to_other_nodes_speaks_for_the_pods_there_and_for_no_node() -> No
 """,
         """\
   set hosts { type ifname . ipv4_addr; elements = { "vx-home" . 10.100.0.1 }; }
+""",
+        """\
+  set bridges { type ifname . ether_addr; elements = { "vx-home" . 02:76:0a:64:00:01 }; }
 """,
     ):
         assert line in text

@@ -7,7 +7,7 @@ What is neither IPv4 nor ARP (IPv6, VLANs) does not pass at all.
 
 A link to other nodes speaks for the pods there that this node knows, and for none else. Each node
 has the bridge's host address, which is its own affair: nobody asks for it, or tells of it, by such
-a link.
+a link, and the bridge itself says nothing there, as it would of the multicast groups that it hears.
 """
 
 from __future__ import annotations
@@ -86,15 +86,11 @@ def ruleset(ports: Collection[Port], uplinks: Collection[Uplink] = ()) -> str:
         (f'"{name}" . {model.mac_of(owner.address)}', owner)
         for name, owner in sorted(pairs, key=lambda pair: (pair[0], int(pair[1].address)))
     ]
+    hosts = sorted((uplink.name, uplink.host) for uplink in uplinks if uplink.host is not None)
     return _RULES.format(
         ports=_elements([f'"{name}"' for name in sorted(closed)]),
-        hosts=_elements(
-            [
-                f'"{uplink.name}" . {uplink.host}'
-                for uplink in sorted(uplinks, key=lambda uplink: uplink.name)
-                if uplink.host is not None
-            ]
-        ),
+        hosts=_elements([f'"{name}" . {host}' for name, host in hosts]),
+        bridges=_elements([f'"{name}" . {model.mac_of(host)}' for name, host in hosts]),
         own=_elements([f"{port} . {owner.address}" for port, owner in owned]),
         gateways=_elements([port for port, owner in owned if owner.role is Role.GATEWAY]),
     )
@@ -112,6 +108,7 @@ table bridge piavpn_ports {{
   set own {{ type ifname . ether_addr . ipv4_addr;{own} }}
   set gateways {{ type ifname . ether_addr;{gateways} }}
   set hosts {{ type ifname . ipv4_addr;{hosts} }}
+  set bridges {{ type ifname . ether_addr;{bridges} }}
   counter dropped_spoofed {{ }}
   counter dropped_protocol {{ }}
   counter dropped_host {{ }}
@@ -128,6 +125,7 @@ iifname . arp saddr ether . arp saddr ip @own accept
   }}
   chain outgoing {{
     type filter hook postrouting priority -300; policy accept;
+    oifname . ether saddr @bridges drop
     ether type arp oifname . arp daddr ip @hosts drop
     ether type arp oifname . arp saddr ip @hosts drop
   }}

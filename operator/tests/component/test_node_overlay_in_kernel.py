@@ -167,7 +167,7 @@ def test_the_node_says_nothing_in_its_own_name_to_bridges_of_other_nodes(vpn: Vp
     # The control: the question leaves where that chain is not.
     vpn.a.run("nft delete chain bridge piavpn_ports outgoing")
     vpn.a.run(f"ping -c 1 -W 1 {FAR}", check=False)
-    assert vpn.cluster.seen_between()["between_bridges"] > before["between_bridges"]
+    assert vpn.cluster.seen_between()["asked_by_hosts"] > before["asked_by_hosts"]
 
 
 def test_frames_of_strangers_are_refused(
