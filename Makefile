@@ -50,6 +50,10 @@ test-live: .venv/ready ## Opt-in: PIA itself, with PIA_USERNAME and PIA_PASSWORD
 bench: .venv/ready ## Measure starts, outages, logins, throughput and memory on the kind cluster.
 	kind-tests/bench/run
 
+.PHONY: profile
+profile: .venv/ready ## Show where the operator's passes and the node agent's spend their time; needs root.
+	tools/profile
+
 .PHONY: reference
 reference: .venv/ready ## Write docs/reference.md anew, from the CRDs.
 	PYTHONPATH=tools $(PYTHON) -m generate.reference
