@@ -52,6 +52,7 @@ def _write(token: str, name: str, node: str) -> None:
     kubectl.run(
         "--kubeconfig=/dev/null", "--insecure-skip-tls-verify", f"--token={token}",
         f"--server={kubectl.run('config', 'view', '--minify', '-o', server)}",
-        "apply", "--server-side", "--dry-run=server", "-f", "-",
+        # An agent may have published its key, and own what is written here.
+        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-",
         stdin=json.dumps(body),
     )  # fmt: skip
