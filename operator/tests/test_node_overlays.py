@@ -67,12 +67,14 @@ TO_12_ON_B = Peer(Role.SERVICE, IPv4Address("10.100.0.12"), B)
 TO_12_ON_C = Peer(Role.SERVICE, IPv4Address("10.100.0.12"), C)
 
 
-def overlay(
+def node_plan(
     *here: Pod,
     elsewhere: tuple[tuple[Pod, IPv4Address], ...],
     node: IPv4Address | None = A,
     vpn: piavpns.PiaVpn = HOME,
-) -> Overlay | None:
+    keyed: str = "",
+) -> NodePlan:
+    """Return what is on a node with these pods where the keys of these nodes are known."""
     snapshot = Snapshot(
         vpns={"home": vpn},
         pods=here,
@@ -82,24 +84,18 @@ def overlay(
         nodes=(A, B, C),
         node=node,
         elsewhere=tuple(RemotePod(pod, at) for pod, at in elsewhere),
-    )
-    return plans.node_plan(snapshot, 1460).overlays.get("home")
-
-
-def node_plan(*here: Pod, elsewhere: tuple[tuple[Pod, IPv4Address], ...], keyed: str) -> NodePlan:
-    """Return what an encrypted VPN has on node A where these nodes' keys are known."""
-    snapshot = Snapshot(
-        vpns={"home": ENCRYPTED},
-        pods=here,
-        servers={},
-        cluster=CLUSTER,
-        services=SERVICES,
-        nodes=(A, B, C),
-        node=A,
-        elsewhere=tuple(RemotePod(pod, at) for pod, at in elsewhere),
-        node_keys={node: f"{name}=" for name, node in NODES.items() if name in keyed},
+        node_keys={at: f"{name}=" for name, at in NODES.items() if name in keyed},
     )
     return plans.node_plan(snapshot, 1460)
+
+
+def overlay(
+    *here: Pod,
+    elsewhere: tuple[tuple[Pod, IPv4Address], ...],
+    node: IPv4Address | None = A,
+    vpn: piavpns.PiaVpn = HOME,
+) -> Overlay | None:
+    return node_plan(*here, elsewhere=elsewhere, node=node, vpn=vpn).overlays.get("home")
 
 
 def peers(*here: Pod, elsewhere: tuple[tuple[Pod, IPv4Address], ...]) -> tuple[Peer, ...]:
@@ -203,20 +199,6 @@ def test_an_address_is_read_back_from_the_mac_address_that_is_its_own() -> None:
     assert model.address_of("92:d6:fc:e3:af:7f") is None
 
 
-def joined(*here: Pod, elsewhere: tuple[tuple[Pod, IPv4Address], ...]) -> bool:
-    snapshot = Snapshot(
-        vpns={"home": HOME},
-        pods=here,
-        servers={},
-        cluster=CLUSTER,
-        services=SERVICES,
-        nodes=(A, B, C),
-        node=A,
-        elsewhere=tuple(RemotePod(pod, at) for pod, at in elsewhere),
-    )
-    return plans.node_plan(snapshot, 1380).joined
-
-
 @pytest.mark.parametrize(
     ("here", "elsewhere", "expected"),
     [
@@ -231,7 +213,7 @@ def joined(*here: Pod, elsewhere: tuple[tuple[Pod, IPv4Address], ...]) -> bool:
 def test_a_node_knows_that_bridges_are_joined_also_those_of_others(
     here: list[Pod], elsewhere: list[tuple[Pod, IPv4Address]], *, expected: bool
 ) -> None:
-    assert joined(*here, elsewhere=tuple(elsewhere)) is expected
+    assert node_plan(*here, elsewhere=tuple(elsewhere)).joined is expected
 
 
 IN_MESH = {
@@ -242,7 +224,7 @@ IN_MESH = {
 
 
 def test_an_encrypted_vpn_is_joined_by_the_nodes_link_and_its_packets_are_smaller() -> None:
-    plan = node_plan(GATEWAY, elsewhere=((APPS[1], B), (APPS[2], C)), keyed="ABC")
+    plan = node_plan(GATEWAY, elsewhere=((APPS[1], B), (APPS[2], C)), vpn=ENCRYPTED, keyed="ABC")
     network = dataclasses.replace(NETWORK, mtu=1330, encrypted=True)
     assert plan.networks == {"home": network}
     assert plan.overlays == {
@@ -262,7 +244,7 @@ def test_an_encrypted_vpn_is_joined_by_the_nodes_link_and_its_packets_are_smalle
 
 
 def test_to_a_node_without_a_known_key_an_encrypted_vpn_has_no_way() -> None:
-    plan = node_plan(GATEWAY, elsewhere=((APPS[1], B), (APPS[2], C)), keyed="AB")
+    plan = node_plan(GATEWAY, elsewhere=((APPS[1], B), (APPS[2], C)), vpn=ENCRYPTED, keyed="AB")
     assert [peer.node for peer in plan.overlays["home"].peers] == [IN_MESH["B"]]
     assert plan.overlays["home"].nodes == {IN_MESH["B"]}
     # That node's agent tells of it: nothing is wrong with the gateway.
@@ -282,16 +264,16 @@ def key_of_is_not_known(address: str) -> Problem:
     ("keyed", "told"), [("A", "192.0.2.2"), ("B", "192.0.2.1"), ("", "192.0.2.1, 192.0.2.2")]
 )
 def test_an_app_is_told_whose_key_keeps_it_from_its_gateway(keyed: str, told: str) -> None:
-    plan = node_plan(APPS[0], elsewhere=((GATEWAY, B),), keyed=keyed)
+    plan = node_plan(APPS[0], elsewhere=((GATEWAY, B),), vpn=ENCRYPTED, keyed=keyed)
     assert plan.keyless == {"home": key_of_is_not_known(told)}
     assert bool(plan.overlays) == ("B" in keyed)
 
 
 def test_the_nodes_link_is_there_for_an_encrypted_vpn_alone() -> None:
-    assert node_plan(GATEWAY, elsewhere=(), keyed="AB").mesh == Mesh(
+    assert node_plan(GATEWAY, elsewhere=(), vpn=ENCRYPTED, keyed="AB").mesh == Mesh(
         IN_MESH["A"], 1400, (MeshPeer(B, "B="),)
     )
-    assert node_plan(elsewhere=((GATEWAY, B),), keyed="AB").mesh is None
+    assert node_plan(elsewhere=((GATEWAY, B),), vpn=ENCRYPTED, keyed="AB").mesh is None
     plain = overlay(GATEWAY, elsewhere=((APPS[1], B),))
     assert plain is not None
     assert plain.device is None
