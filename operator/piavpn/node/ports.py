@@ -38,10 +38,8 @@ def isolate(bridge: str, owner: guard.Owner, *, isolated: bool) -> None:
         pyroute2.NetlinkError: the kernel refused.
     """
     with IPRoute() as kernel:
-        masters = kernel.link_lookup(ifname=bridge)
-        for link in list(kernel.get_links()):
-            if link.get_attr("IFLA_MASTER") in masters and owner_of(link) == owner:
-                kernel.brport("set", index=link["index"], isolated=int(isolated))
+        for index in _of_bridge(kernel, bridge, {owner}):
+            kernel.brport("set", index=index, isolated=int(isolated))
 
 
 def resize(bridge: str, owner: guard.Owner, mtu: int) -> None:
@@ -51,10 +49,8 @@ def resize(bridge: str, owner: guard.Owner, mtu: int) -> None:
         pyroute2.NetlinkError: the kernel refused.
     """
     with IPRoute() as kernel:
-        masters = kernel.link_lookup(ifname=bridge)
-        for link in list(kernel.get_links()):
-            if link.get_attr("IFLA_MASTER") in masters and owner_of(link) == owner:
-                kernel.link("set", index=link["index"], mtu=mtu)
+        for index in _of_bridge(kernel, bridge, {owner}):
+            kernel.link("set", index=index, mtu=mtu)
 
 
 def remove(bridge: str, owners: Collection[guard.Owner] | None = None) -> None:
@@ -64,12 +60,8 @@ def remove(bridge: str, owners: Collection[guard.Owner] | None = None) -> None:
         pyroute2.NetlinkError: the kernel refused.
     """
     with IPRoute() as kernel:
-        masters = kernel.link_lookup(ifname=bridge)
-        for link in list(kernel.get_links()):
-            if link.get_attr("IFLA_MASTER") in masters and (
-                owners is None or owner_of(link) in owners
-            ):
-                kernel.link("del", index=link["index"])
+        for index in _of_bridge(kernel, bridge, owners):
+            kernel.link("del", index=index)
 
 
 def ensure_guard(known: canonical.Canonical) -> None:
@@ -88,6 +80,20 @@ def ensure_guard(known: canonical.Canonical) -> None:
     ruleset = guard.ruleset(ports, uplinks)
     if there != known.listing(guard.TABLE, ruleset):
         nft.load(ruleset)
+
+
+def _of_bridge(
+    kernel: Any,  # noqa: ANN401 - pyroute2 has no types
+    bridge: str,
+    owners: Collection[guard.Owner] | None,
+) -> list[int]:
+    """Return the indexes of a bridge's ports, of these pods alone where some are named."""
+    masters = kernel.link_lookup(ifname=bridge)
+    return [
+        link["index"]
+        for link in kernel.get_links()
+        if link.get_attr("IFLA_MASTER") in masters and (owners is None or owner_of(link) in owners)
+    ]
 
 
 def _present() -> tuple[list[guard.Port], list[guard.Uplink]]:
