@@ -41,11 +41,12 @@ class Judge:
 
     def _see(self, ordinary: probes.Pod) -> None:
         marker, counted = self.uplinks.mark(), self.pia.mark_leaks()
-        for answer in (ordinary.udp(device="eth0"), ordinary.tcp(device="eth0")):
-            assert not answer.startswith("failed"), answer
+        answers = ordinary.udp(device="eth0"), ordinary.tcp(device="eth0")
         seen = self.uplinks.since(marker)
-        assert any(f"{probes.WHO_AM_I}.9: UDP" in line for line in seen), seen
-        assert any(f"{probes.WHO_AM_I}.80: Flags [S]" in line for line in seen), seen
+        told = f"{ordinary.node} was answered {answers}; captured: {seen}"
+        assert not any(answer.startswith("failed") for answer in answers), told
+        assert any(f"{probes.WHO_AM_I}.9: UDP" in line for line in seen), told
+        assert any(f"{probes.WHO_AM_I}.80: Flags [S]" in line for line in seen), told
         waiting.eventually(
             lambda: self.pia.leaks(counted).packets, "the stand-in sees an ordinary pod"
         )
