@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ pytestmark = pytest.mark.owns_nodes
 
 VPN = "sealed"
 IN_CLEAR, ENCRYPTED = apart.PORTS
-_FENCES = itertools.count(40001)
-_FILTER = f"'udp and (dst port {IN_CLEAR} or dst port {ENCRYPTED} or dst portrange 40001-40099)'"
+_FENCES = f"dst portrange {capture.FENCES.start}-{capture.FENCES.stop}"
+_FILTER = f"'udp and (dst port {IN_CLEAR} or dst port {ENCRYPTED} or {_FENCES})'"
 
 
 @pytest.fixture
@@ -63,43 +62,35 @@ def linked() -> list[str]:
 
 
 @contextlib.contextmanager
-def uplinks() -> Iterator[dict[str, capture.Capture]]:
+def uplinks() -> Iterator[capture.Captures]:
     """Capture on all nodes' uplinks what they send each other for a VPN."""
     with contextlib.ExitStack() as stack:
         places = [
             capture.Place(node, capture.UPLINK, _FILTER, purpose="between-nodes")
             for node in nodes.names()
         ]
-        yield {
-            place.node: stack.enter_context(capture.Capture(place).running()) for place in places
-        }
+        yield capture.Captures(
+            {place.node: stack.enter_context(capture.Capture(place).running()) for place in places}
+        )
 
 
-def goes_by_wireguard(captures: dict[str, capture.Capture], tunnel: probes.Tunnel) -> bool:
-    begun = mark(captures)
+def goes_by_wireguard(captures: capture.Captures, tunnel: probes.Tunnel) -> bool:
+    begun = captures.mark()
     works = tunnel.app.tcp() == tunnel.server_address
-    return works and since(captures, begun) == everywhere(ENCRYPTED)
+    return works and ports_since(captures, begun) == everywhere(ENCRYPTED)
 
 
-def ports_used(captures: dict[str, capture.Capture], tunnel: probes.Tunnel) -> dict[str, set[int]]:
+def ports_used(captures: capture.Captures, tunnel: probes.Tunnel) -> dict[str, set[int]]:
     """Let the app speak, and return by node to which ports its packets left."""
-    begun = mark(captures)
+    begun = captures.mark()
     assert tunnel.app.tcp() == tunnel.server_address
     assert tunnel.app.udp() == tunnel.server_address
-    return since(captures, begun)
+    return ports_since(captures, begun)
 
 
-def mark(captures: dict[str, capture.Capture]) -> dict[str, int]:
-    fence = next(_FENCES)
-    return {node: captured.fence(fence) for node, captured in captures.items()}
-
-
-def since(captures: dict[str, capture.Capture], begun: dict[str, int]) -> dict[str, set[int]]:
-    ended = mark(captures)
-    return {
-        node: {_port(line) for line in captured.lines()[begun[node] : ended[node]]} - {0}
-        for node, captured in captures.items()
-    }
+def ports_since(captures: capture.Captures, begun: dict[str, int]) -> dict[str, set[int]]:
+    packets = captures.since(begun).items()
+    return {node: {_port(line) for line in lines} - {0} for node, lines in packets}
 
 
 def _port(line: str) -> int:

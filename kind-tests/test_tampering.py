@@ -198,13 +198,13 @@ def _captured_ipv6(node: str, address: str) -> Iterator[capture.Capture]:
 def _packets_until_now(app: leaky.Leaky, captured: capture.Capture) -> list[str]:
     """Return what was captured before the app's answer to a ping: all that it had sent."""
 
-    def answers() -> list[str]:
-        return [line for line in captured.lines() if "echo reply" in line]
+    def until_answers(count: int) -> list[str]:
+        lines = captured.lines()
+        return lines if sum("echo reply" in line for line in lines) >= count else []
 
-    before = len(answers())
+    before = sum("echo reply" in line for line in captured.lines())
     nodes.run(app.node, "ping", "-c", "1", app.address)
-    waiting.eventually(lambda: len(answers()) > before, "the capture sees an answer")
-    return captured.lines()
+    return waiting.eventually(lambda: until_answers(before + 1), "the capture sees an answer")
 
 
 def _agent(node: str) -> probes.Pod:

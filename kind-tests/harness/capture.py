@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import ipaddress
-import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -26,8 +25,10 @@ UPLINK = "eth0"
 LAN_PORT = 9
 """Nobody in the tests uses this port of the nodes' own network but who tries to leak into it."""
 
+FENCES = range(40000, 49999)
+"""To these ports nodes send packets of their own that tell what came before and after."""
+
 _API_SERVER = "10.96.0.1"
-_FENCES = range(40000, 49999)
 _FOLDER = "/var/local/piavpn-capture"
 
 _OPTIONS = "-Z root -l -n -tttt --immediate-mode -B 65536"
@@ -119,46 +120,64 @@ class Capture:
         """Return all packets so far, a line each."""
         return nodes.run(self._place.node, "cat", self._packets).splitlines()
 
-    def fence(self, port: int) -> int:
-        """Send a packet of the node's own and return how many came before it: all that were sent.
+    def until_fence(self, port: int) -> list[str]:
+        """Send a packet of the node's own and return all that came before it: all that was sent.
 
-        That it is seen shows that the capture runs.
+        That it is seen shows that the capture runs, and that the answer is whole: it is of the
+        very reading in which that packet was found.
         """
         node, mark = self._place.node, f" > {self._beside}.{port}:"
         nodes.run(node, "bash", "-c", f"echo >/dev/udp/{self._beside}/{port}")
 
-        def count() -> int | None:
-            found = (number for number, line in enumerate(self.lines(), 1) if mark in line)
-            return next(found, None)
+        def before() -> list[str]:
+            lines = self.lines()
+            found = next((number for number, line in enumerate(lines, 1) if mark in line), None)
+            assert found is not None, f"{mark!r} is not among {len(lines)} packets"
+            return lines[:found]
 
-        seen = waiting.eventually(count, f"the capture on {node} sees the node's own packet")
-        assert seen is not None
-        return seen
+        return waiting.eventually(before, f"the capture on {node} sees the node's own packet")
 
     @property
     def _unit(self) -> str:
         return f"/etc/systemd/system/{self._place.name}.service"
 
 
+class Captures:
+    """Captures at the same time, one on each node."""
+
+    def __init__(self, captures: Mapping[str, Capture]) -> None:
+        self._captures = captures
+        self._ports = iter(FENCES)
+
+    def mark(self) -> dict[str, int]:
+        """Return this moment, for `since`."""
+        return {node: len(lines) for node, lines in self._until_now().items()}
+
+    def since(self, marker: Mapping[str, int]) -> dict[str, list[str]]:
+        """Return the packets since that moment by node, the nodes' own of `mark` among them."""
+        return {node: lines[marker[node] :] for node, lines in self._until_now().items()}
+
+    def _until_now(self) -> dict[str, list[str]]:
+        port = next(self._ports)
+        return {node: capture.until_fence(port) for node, capture in self._captures.items()}
+
+
 class Uplinks:
     """The captures on all nodes' uplinks."""
 
     def __init__(self, captures: Mapping[str, Capture]) -> None:
-        self._captures = captures
-        self._ports = iter(_FENCES)
+        self._captures = Captures(captures)
 
     def mark(self) -> dict[str, int]:
         """Return this moment, for `since`."""
-        port = next(self._ports)
-        return {node: capture.fence(port) for node, capture in self._captures.items()}
+        return self._captures.mark()
 
     def since(self, marker: Mapping[str, int]) -> list[str]:
         """Return the packets that left since that moment and must not have, with their nodes."""
-        now = self.mark()
         return [
             f"{node}: {line}"
-            for node, capture in self._captures.items()
-            for line in itertools.islice(capture.lines(), marker[node], now[node])
+            for node, lines in self._captures.since(marker).items()
+            for line in lines
             if _is_outside(line)
         ]
 
@@ -206,7 +225,7 @@ def _uplink(node: str, pods: ipaddress.IPv4Network) -> Place:
         # A question to the cluster's resolver may be one for the Internet.
         "ip and (dst port 53 or dst port 853)",
         f"ip and dst net {inside[0]} and dst port {LAN_PORT}",
-        f"ip and dst net {inside[0]} and udp dst portrange {_FENCES.start}-{_FENCES.stop}",
+        f"ip and dst net {inside[0]} and udp dst portrange {FENCES.start}-{FENCES.stop}",
     )
     return Place(node, UPLINK, f"'{_any(looked_for)}'", prepare=_roads_out())
 
@@ -226,7 +245,7 @@ def _any(expressions: Iterator[str] | tuple[str, ...]) -> str:
 def _is_outside(line: str) -> bool:
     """Tell whether a captured packet is none of ours, nor a question for a name of the cluster."""
     port = line.partition(" > ")[2].partition(":")[0].rpartition(".")[2]
-    return not (port.isdecimal() and int(port) in _FENCES) and "cluster.local." not in line
+    return not (port.isdecimal() and int(port) in FENCES) and "cluster.local." not in line
 
 
 def _network_of_pods() -> ipaddress.IPv4Network:
