@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from fakepia import client
-from harness import judge, kubectl, labelled, leaky, probes, waiting
+from harness import judge, kubectl, labelled, leaky, plugin, probes, waiting
 
 pytestmark = pytest.mark.owns_nodes
 
@@ -83,6 +83,9 @@ def test_a_deployment_a_stateful_set_and_a_job_leave_by_the_tunnel_alone(
         assert told["message"] == f"the forwarded port of PiaVpn {VPN} goes to this pod"
         told = kubectl.condition("pod", "pages-1", labelled.ACCEPTED, NAMESPACE)
         assert told["message"].startswith(f"pod {NAMESPACE}/pages-0 receives the forwarded port")
+        shown = plugin.piavpn("port", VPN)
+        assert (shown.code, shown.err) == (0, "")
+        assert f"Receiver:    pod {NAMESPACE}/pages-0\n" in shown.out
 
     assert tunnel.status()["services"] == 1 + 2 + 3  # the tunnel's own app, and those that run
     kubectl.delete(chart, pages, job)

@@ -70,8 +70,43 @@ def test_where_nobody_receives_a_port_it_is_told_how_to_have_one(
     cli_world.put_vpn(api)
     assert kubectl.piavpn("port", "home") == Said(
         1,
-        "Port:        no app behind PiaVpn home receives one: give one receiveForwardedPort: {}\n",
+        "Port:        no app behind PiaVpn home receives one: give one receiveForwardedPort: {}, "
+        "or a pod piavpn.dev/receive-forwarded-port\n",
     )
+
+
+def put_receiving_pod(api: kube_server.Api, name: str) -> None:
+    accepted = condition("piavpn.dev/Accepted", "True", "Accepted")
+    cli_world.put_labelled_pod(api, name, conditions=[accepted])
+    wants = {"piavpn.dev/receive-forwarded-port": "51413/both"}
+    api.put(kube.PODS, name, "office", metadata={"annotations": wants})
+
+
+def test_of_labelled_pods_that_want_the_port_the_one_that_has_it_is_shown(
+    api: kube_server.Api, kubectl: Kubectl
+) -> None:
+    for name in ("crawler-x", "crawler-y"):
+        put_receiving_pod(api, name)
+    has = PORT | {"receiver": "pod office/crawler-y"}
+    cli_world.put_vpn(api, forwardedPort=has, conditions=[FORWARDED])
+    assert kubectl.piavpn("port", "home") == Said(
+        0,
+        "Port:        45678 at 198.18.11.1\n"
+        "Receiver:    pod office/crawler-y\n"
+        "Forwarded:   yes: Port 45678 (TCP and UDP) goes to 10.100.0.10:45678.\n"
+        "Last bound:  2026-11-23T11:57:00Z (3m ago)\n"
+        "Expires:     2027-01-20T12:00:00Z (in 58d)\n",
+    )
+
+
+def test_a_labelled_pod_that_waits_for_its_first_port_is_shown(
+    api: kube_server.Api, kubectl: Kubectl
+) -> None:
+    put_receiving_pod(api, "crawler-x")
+    cli_world.put_vpn(api)
+    said = kubectl.piavpn("port", "home")
+    assert said.code == 1
+    assert said.out.startswith("Port:        none yet at 198.18.11.1\nReceiver:    pod office/")
 
 
 def test_a_port_that_is_not_forwarded_ends_with_1_and_its_reason(

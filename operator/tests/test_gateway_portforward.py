@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from gateway_objects import SESSION
 from port_objects import (
@@ -202,6 +204,14 @@ def test_the_report_of_a_bound_port() -> None:
             "Port 45678 (TCP and UDP) goes to 10.100.0.10:45678.",
         ),
     )
+
+
+def test_the_report_of_a_bound_port_names_who_receives_it() -> None:
+    wanted = dataclasses.replace(WANTED, receiver="pod office/crawler-x")
+    report = portreport.of(BOUND, Rest(), wanted)
+    assert report is not None
+    assert report.forwarded_port is not None
+    assert report.forwarded_port.receiver == "pod office/crawler-x"
 
 
 def test_a_port_is_not_told_before_it_was_bound() -> None:

@@ -180,6 +180,8 @@ class ForwardedPort:
     expires_at: datetime
     """Until when PIA's signature holds; a new one is had before."""
     last_bound_at: datetime | None = None
+    receiver: str | None = None
+    """`namespace/name` of the app that it goes to; a labelled pod's begins with `pod `."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ class Pod:
     """The PiaVpn that an app is behind; empty for a gateway's."""
     address: str
     """On the bridge, of a confined pod; empty while it has none."""
+    wants_port: bool
+    """Whether a labelled pod is to receive the forwarded port."""
     node: str | None
     state: str
     """In a word or two: of a container that does not run, or the pod's phase."""
@@ -74,7 +76,7 @@ def read(body: Object) -> Pod | None:
     metadata, status = body["metadata"], body.get("status") or {}
     if status.get("phase") in _ENDED:
         return None
-    labels = metadata.get("labels") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     service = labels.get(names.LABEL_SERVICE)
     is_labelled = names.LABEL_VPN in labels and service is None
     app = metadata["name"] if is_labelled else service
@@ -93,7 +95,8 @@ def read(body: Object) -> Pod | None:
         app=f"{metadata['namespace']}/{app}" if app else "",
         is_labelled=is_labelled,
         vpn=labels.get(names.LABEL_VPN, ""),
-        address=(metadata.get("annotations") or {}).get(names.ANNOTATION_ADDRESS, ""),
+        address=annotations.get(names.ANNOTATION_ADDRESS, ""),
+        wants_port=is_labelled and names.ANNOTATION_RECEIVE_FORWARDED_PORT in annotations,
         node=(body.get("spec") or {}).get("nodeName"),
         state=_state(body),
         restarts=sum(item.get("restartCount", 0) for item in status.get("containerStatuses") or []),

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from piavpn.api import codec, names, piavpns, vpnapps
-from piavpn.api.conditions import Condition, PiaVpnCondition, ServiceCondition, Status, find
-from piavpn.cli import cluster, commands, errors, times, watching
+from piavpn.api.conditions import (
+    Condition,
+    PiaVpnCondition,
+    PodCondition,
+    ServiceCondition,
+    Status,
+    find,
+)
+from piavpn.cli import cluster, commands, errors, pods, times, watching
 from piavpn.cli.output import Output
 from piavpn.kube import EVENTS, PIA_VPNS, Cluster
 from piavpn.kube.kinds import Selection
@@ -18,6 +26,18 @@ CHECKED = "PortChecked"
 
 _CHECK_SECONDS = 60.0
 _LABEL_WIDTH = 12
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Receiver:
+    """An app or a labelled pod that wants the port."""
+
+    name: str
+    """As PiaVpns' status.forwardedPort.receiver has it."""
+    is_accepted: bool
+    is_told: bool
+    """Whether the port is told to it: not to a labelled pod, which listens at its own."""
+    told: Condition | None = None
 
 
 def add_to(parsers: commands.Subparsers) -> None:
@@ -32,9 +52,10 @@ def add_to(parsers: commands.Subparsers) -> None:
 def run(api: Cluster, options: argparse.Namespace, out: Output) -> int:
     """Show how the port is; ask first for a try from outside, if so wished."""
     vpn = cluster.chosen_vpn(api, options.vpn)
-    receiver = _receiver(vpn, cluster.services(api, None))
     if options.check:
         vpn = _checked(api, vpn, out)
+    labelled = pods.labelled(pods.behind_vpns(api), vpn.name)
+    receiver = _receiver(vpn, cluster.services(api, None), labelled)
     if out.as_json:
         out.json(_as_json(vpn, receiver))
     else:
@@ -73,63 +94,73 @@ def _uid(event: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _receiver(
-    vpn: piavpns.PiaVpn, services: list[vpnapps.VpnServiceContainer]
-) -> vpnapps.VpnServiceContainer | None:
-    """Return the app that has the port: of several that want it, the one that was accepted."""
+    vpn: piavpns.PiaVpn,
+    services: Iterable[vpnapps.VpnServiceContainer],
+    labelled: Iterable[pods.Pod],
+) -> _Receiver | None:
+    """Return who has the port: of several that want it, the one that was accepted."""
     wanting = [
-        each
-        for each in services
-        if each.spec.vpn_ref.name == vpn.name and each.spec.receive_forwarded_port is not None
+        *(
+            _app(each)
+            for each in services
+            if each.spec.vpn_ref.name == vpn.name and each.spec.receive_forwarded_port is not None
+        ),
+        *(_pod(each) for each in labelled if each.wants_port),
     ]
-    return min(wanting, key=lambda each: not _holds(_accepted(each)), default=None)
+    port = vpn.status.forwarded_port
+    holder = port.receiver if port is not None else None
+    return min(wanting, key=lambda it: (it.name != holder, not it.is_accepted), default=None)
 
 
-def _accepted(service: vpnapps.VpnServiceContainer) -> Condition | None:
-    return find(service.status.conditions, ServiceCondition.ACCEPTED)
+def _app(service: vpnapps.VpnServiceContainer) -> _Receiver:
+    conditions = service.status.conditions
+    return _Receiver(
+        cluster.full_name(service),
+        is_accepted=_holds(find(conditions, ServiceCondition.ACCEPTED)),
+        is_told=True,
+        told=find(conditions, ServiceCondition.PORT_PROPAGATED),
+    )
 
 
-def _is_good(
-    vpn: piavpns.PiaVpn, receiver: vpnapps.VpnServiceContainer | None, *, checked: bool
-) -> bool:
+def _pod(pod: pods.Pod) -> _Receiver:
+    accepted = _holds(find(pod.conditions, PodCondition.ACCEPTED))
+    return _Receiver(f"pod {pod.app}", is_accepted=accepted, is_told=False)
+
+
+def _is_good(vpn: piavpns.PiaVpn, receiver: _Receiver | None, *, checked: bool) -> bool:
     forwarded = find(vpn.status.conditions, PiaVpnCondition.PORT_FORWARDED)
     is_open = find(vpn.status.conditions, PiaVpnCondition.PORT_OPEN)
     closed = is_open is not None and is_open.status is Status.FALSE
     return (
         receiver is not None
         and _holds(forwarded)
-        and _holds(_told(receiver))
+        and (_holds(receiver.told) or not receiver.is_told)
         and (_holds(is_open) if checked else not closed)
     )
-
-
-def _told(receiver: vpnapps.VpnServiceContainer | None) -> Condition | None:
-    conditions = receiver.status.conditions if receiver is not None else ()
-    return find(conditions, ServiceCondition.PORT_PROPAGATED)
 
 
 def _holds(condition: Condition | None) -> bool:
     return condition is not None and condition.status is Status.TRUE
 
 
-def _lines(
-    vpn: piavpns.PiaVpn, receiver: vpnapps.VpnServiceContainer | None, now: datetime
-) -> dict[str, str]:
+def _lines(vpn: piavpns.PiaVpn, receiver: _Receiver | None, now: datetime) -> dict[str, str]:
     port, conditions = vpn.status.forwarded_port, vpn.status.conditions
     if receiver is None:
         return {
             "Port": f"no app behind PiaVpn {vpn.name} receives one: give one "
-            "receiveForwardedPort: {}"
+            f"receiveForwardedPort: {{}}, or a pod {names.ANNOTATION_RECEIVE_FORWARDED_PORT}"
         }
     lines = {"Port": str(port.port) if port else "none yet"}
     if vpn.status.exit_address is not None:
         lines["Port"] += f" at {vpn.status.exit_address}"
-    lines["Receiver"] = f"{receiver.namespace}/{receiver.name}"
+    lines["Receiver"] = receiver.name
     lines["Forwarded"] = _words(find(conditions, PiaVpnCondition.PORT_FORWARDED))
     if port is not None and port.last_bound_at is not None:
         lines["Last bound"] = _time(port.last_bound_at, now)
     if port is not None:
         lines["Expires"] = _time(port.expires_at, now)
-    lines["Told"] = _words(_told(receiver))
+    if receiver.is_told:
+        lines["Told"] = _words(receiver.told)
     if (is_open := find(conditions, PiaVpnCondition.PORT_OPEN)) is not None:
         lines["Open"] = _words(is_open)
     return lines
@@ -146,12 +177,10 @@ def _time(moment: datetime, now: datetime) -> str:
     return f"{codec.format_time(moment)} ({times.ago(moment, now)})"
 
 
-def _as_json(
-    vpn: piavpns.PiaVpn, receiver: vpnapps.VpnServiceContainer | None
-) -> dict[str, object]:
+def _as_json(vpn: piavpns.PiaVpn, receiver: _Receiver | None) -> dict[str, object]:
     conditions = {
         "forwarded": find(vpn.status.conditions, PiaVpnCondition.PORT_FORWARDED),
-        "told": _told(receiver),
+        "told": receiver.told if receiver else None,
         "open": find(vpn.status.conditions, PiaVpnCondition.PORT_OPEN),
     }
     port, exit_address = vpn.status.forwarded_port, vpn.status.exit_address
@@ -159,7 +188,7 @@ def _as_json(
         "vpn": vpn.name,
         "port": port.port if port else None,
         "exitAddress": str(exit_address) if exit_address else None,
-        "receiver": f"{receiver.namespace}/{receiver.name}" if receiver else None,
+        "receiver": receiver.name if receiver else None,
         "expiresAt": codec.encode(port.expires_at) if port else None,
         "lastBoundAt": codec.encode(port.last_bound_at) if port else None,
         **{key: codec.encode(found) if found else None for key, found in conditions.items()},

@@ -77,7 +77,7 @@ def _of(
 ) -> PortReport | None:
     if wanted is None or isinstance(step, portforward.Off):
         return None
-    port = _told(memory)
+    port = _told(memory, wanted)
     if isinstance(step, portforward.Wait):
         return PortReport(port, _condition(conditions.Status.FALSE, step.why))
     if memory.held is not None and memory.bound_by and memory.bound_by == memory.session:
@@ -97,13 +97,13 @@ def _moving_on(why: Failure) -> Failure:
     )
 
 
-def _told(memory: portforward.Memory) -> piavpns.ForwardedPort | None:
+def _told(memory: portforward.Memory, wanted: PortForwarding) -> piavpns.ForwardedPort | None:
     """Return the port that the receiver hears of: never one that was not bound before."""
     held = memory.held
     if held is None:
         return None
     expires_at = held.expires_at.replace(microsecond=0)
-    return piavpns.ForwardedPort(held.port, expires_at, memory.bound_at)
+    return piavpns.ForwardedPort(held.port, expires_at, memory.bound_at, wanted.receiver or None)
 
 
 def _bound(
