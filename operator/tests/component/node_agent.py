@@ -71,9 +71,7 @@ class Agent:
             spec={"credentialsSecretRef": {"name": "pia"}},
             status={"network": NETWORK},
         )
-        spec = {"vpnRef": {"name": "home"}, "image": "web"}
-        status = {"address": "10.100.0.10"}
-        api.put(kube.VPN_SERVICE_CONTAINERS, "app", "media", spec=spec, status=status)
+        self.add_app("app")
         api.put(kube.SERVICE_CIDRS, "kubernetes", spec={"cidrs": ["10.96.0.0/12"]})
         self.add_node("n1", "10.244.0.0/16")
         self.start()
@@ -152,15 +150,21 @@ class Agent:
         self._see(view.nodes, kube.NODES)
         self._see(view.service_cidrs, kube.SERVICE_CIDRS)
 
-    def schedule(self, pod: TestPod) -> None:
+    def add_app(self, name: str) -> None:
+        """Let there be an app of that name."""
+        spec = {"vpnRef": {"name": "home"}, "image": "web"}
+        status = {"address": "10.100.0.10"}
+        self._api.put(kube.VPN_SERVICE_CONTAINERS, name, "media", spec=spec, status=status)
+
+    def schedule(self, pod: TestPod, app: str = "app") -> None:
         """Have a pod of the app here whose sandbox that is."""
         self._api.put(
             kube.PODS,
-            "app-0",
+            f"{app}-0",
             "media",
             metadata={
                 "uid": pod.seen.uid,
-                "labels": {"piavpn.dev/vpn": "home", "piavpn.dev/service": "app"},
+                "labels": {"piavpn.dev/vpn": "home", "piavpn.dev/service": app},
                 "annotations": {"piavpn.dev/address": "10.100.0.10"},
             },
             spec=pod_specs.confined(nodeName="n1"),
