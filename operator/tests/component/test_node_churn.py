@@ -1,4 +1,4 @@
-"""A week of pods that come and go leaves nothing behind in the node agent's memory."""
+"""Pods that come and go leave nothing behind in the node agent's memory."""
 
 from __future__ import annotations
 
