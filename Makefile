@@ -47,7 +47,7 @@ test-live: .venv/ready ## Opt-in: PIA itself, with PIA_USERNAME and PIA_PASSWORD
 	$(PYTHON) -m pytest -q live-tests
 
 .PHONY: bench
-bench: .venv/ready ## Measure starts, outages, logins, throughput and memory on the kind cluster.
+bench: .venv/ready ## Measure data path, control path, scale and idle cost on the kind cluster: one table of all.
 	kind-tests/bench/run
 
 .PHONY: profile

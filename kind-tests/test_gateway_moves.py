@@ -5,7 +5,6 @@ Their traffic is back, nothing of it leaks, and none of them is started again.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -33,22 +32,12 @@ def test_apps_follow_a_gateway_to_another_node_and_back(
     app = leaky.Leaky.in_pod(tunnel.app)
     app.wait_for_answers()
     for here, there in ((worker, control_plane), (control_plane, worker)):
-        with leaks.nothing_leaves(tunnel.ordinary), _closed(here):
+        with leaks.nothing_leaves(tunnel.ordinary), kubectl.cordoned(here):
             product.delete(tunnel.gateway)
             assert tunnel.gateway.node == there
             app.wait_for_answers()
         kubectl.wait_for("vpnapp", "probe", "Ready", tunnel.app.namespace)
     assert _identity(tunnel.app) == before
-
-
-@contextlib.contextmanager
-def _closed(node: str) -> Iterator[None]:
-    """Have no new pod come to the node for the time of a block."""
-    kubectl.run("cordon", node)
-    try:
-        yield
-    finally:
-        kubectl.run("uncordon", node)
 
 
 def _identity(pod: probes.Pod) -> tuple[str, str, int]:

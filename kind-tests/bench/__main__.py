@@ -1,18 +1,17 @@
-"""Measures, prints the table, keeps it as JSON: `python -m bench FILE`, by kind-tests/bench/run.
+"""Measures, prints the tables, keeps them: `python -m bench FOLDER [PART [NUMBER...]]`.
 
-A bar that is missed is reported, and no failure. It is one if something could not be measured, or
-leaked meanwhile.
+By kind-tests/bench/run. Without a part all of them; else that one, and `apps`, `gateways`, `idle`
+and `churn` take numbers. A bar that is missed is reported, and no failure. It is one if something
+could not be measured, or leaked meanwhile.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
-import json
+import functools
 import os
 import pathlib
-import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from bench import (
@@ -26,10 +25,13 @@ from bench import (
     portkept,
     readiness,
     renewal,
-    results,
+    report,
     rivals,
+    scale,
     throughput,
 )
+from bench.report import Part, Where
+from bench.running import Run
 from fakepia import client
 from harness import nodes, probes
 
@@ -37,75 +39,89 @@ _GRACE = "30s"
 """Longer than an app talks; the next renewal waits for its end."""
 _FALLBACKS = ["nl_amsterdam", "de-frankfurt", "us_chicago", "panama"]
 
+_BESIDE_RIVALS = ("start", "throughput")
+_OF_A_TUNNEL = (*_BESIDE_RIVALS, "renewal", "port", "server", "memory", "gateway", "move")
+_NUMBERS = {"apps": (1, 10, 50, 100), "gateways": (10,), "idle": (120,), "churn": (120,)}
+_ALL = ("ready", "logins", "kept", *_OF_A_TUNNEL, *_NUMBERS)
+
 
 def main() -> int:
     """Run and give the exit status."""
-    file = pathlib.Path(sys.argv[1])
-    try:
-        pia = client.Client.at(nodes.address_of(f"{os.environ['PIAVPN_CLUSTER']}-fakepia"))
-        return _run(pia, file)
-    except (AssertionError, OSError, client.ControlError, subprocess.TimeoutExpired) as error:
-        _say(f"error: this could not be measured: {error}")
-        return 1
-
-
-def _run(pia: client.Client, file: pathlib.Path) -> int:
+    folder, *asked = sys.argv[1:]
+    name, numbers = (asked[0], [int(each) for each in asked[1:]]) if asked else ("results", [])
+    if asked and name not in _ALL:
+        _say(f"error: {name} is no part; the parts are {', '.join(_ALL)}")
+        return 2
+    parts = [Part(each, is_data_path=each == "throughput") for each in ([name] if asked else _ALL)]
+    pia = client.Client.at(nodes.address_of(f"{os.environ['PIAVPN_CLUSTER']}-fakepia"))
     _say("leak detector: positive control")
     marker = leakage.begin(pia)
-    measurements, where = _measure(pia)
-    leaks = pia.leaks(marker)
-    _write(file, measurements, where, leaks)
-    tables = f"{results.table(measurements)}\n{results.side_by_side(measurements)}"
-    print(f"{where}\n\n{tables}\npackets leaked meanwhile: {leaks.packets}")
-    _say(f"all samples: {file}")
-    for leak in leaks.leaks:
+    where = Where(str(machine.describe(nodes.names()[0])), os.environ["PIAVPN_IMAGE"])
+    stem = pathlib.Path(folder, name)
+    run = Run(parts, stem, where, functools.partial(leakage.packets, pia, marker))
+    _measure(run, pia, numbers)
+    made = run.write()
+    print(report.markdown(made))
+    _say(f"these tables, and all samples: {stem}.md, {stem}.json")
+    for leak in pia.leaks(marker).leaks if made.leaked_packets else ():
         _say(f"error: leaked: {leak}")
-    return 1 if leaks.packets else 0
+    return _judge(made)
 
 
-def _measure(pia: client.Client) -> tuple[list[results.Measurement], machine.Machine]:
-    _say("custom resources applied → Ready")
-    measurements = [readiness.measure()]
-    _say("logins")
-    measurements.append(logins.measure(pia, _FALLBACKS))
-    _say("port kept")
-    measurements.append(portkept.measure(pia))
+def _judge(made: report.Report) -> int:
+    failed = [part.name for part in made.parts if not part.done]
+    if failed:
+        _say(f"error: not measured: {', '.join(failed)}")
+    if made.leaked_packets is None:
+        _say("error: the leak detector does not answer")
+    return 0 if made.complete else 1
+
+
+def _measure(run: Run, pia: client.Client, numbers: Sequence[int]) -> None:
+    run.measurements("ready", lambda: [readiness.measure()])
+    run.measurements("logins", lambda: [logins.measure(pia, _FALLBACKS)])
+    run.measurements("kept", lambda: portkept.measure(pia))
+    with run.shared(_OF_A_TUNNEL) as wanted:
+        if wanted:
+            _measure_a_tunnel(run, pia)
+    _measure_scale(run, numbers)
+
+
+def _measure_a_tunnel(run: Run, pia: client.Client) -> None:
     spec: dict[str, Any] = {"fallbackLocations": _FALLBACKS, "renewal": {"gracePeriod": _GRACE}}
     with probes.tunnel("bench", location="swiss", **spec) as tunnel:
-        with rivals.beside(tunnel, pia) as others:
-            _say("start of an app")
-            measurements += appstart.measure(tunnel, others)
-            _say("throughput")
-            measurements += throughput.measure(tunnel, others, pia)
-        _say("renewal")
-        measurements += renewal.measure(tunnel)
-        _say("port changed")
-        measurements += port.measure(tunnel, pia)
-        _say("server dead")
-        measurements.append(outages.dead_server(tunnel, pia))
+        with run.shared(_BESIDE_RIVALS) as wanted:
+            if wanted:
+                with rivals.beside(tunnel, pia) as others:
+                    run.measurements("start", lambda: appstart.measure(tunnel, others))
+                    run.measurements("throughput", lambda: throughput.measure(tunnel, others, pia))
+        run.measurements("renewal", lambda: renewal.measure(tunnel))
+        run.measurements("port", lambda: port.measure(tunnel, pia))
+        run.measurements("server", lambda: [outages.dead_server(tunnel, pia)])
         # Before the gateway is a new one, which has had nothing to remember.
-        _say("memory")
-        memories = memory.measure(tunnel)
-        _say("gateway's pod deleted")
-        measurements.append(outages.deleted_gateway(tunnel))
-        return [*measurements, *memories], machine.describe(tunnel.gateway.node)
+        run.measurements("memory", lambda: memory.measure(tunnel))
+        run.measurements("gateway", lambda: outages.lost_gateway(tunnel))
+        run.measurements("move", lambda: outages.moved_gateway(tunnel))
 
 
-def _write(
-    file: pathlib.Path,
-    measurements: list[results.Measurement],
-    where: machine.Machine,
-    leaks: client.Leaks,
-) -> None:
-    document = {
-        "time": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "image": os.environ["PIAVPN_IMAGE"],
-        "machine": dataclasses.asdict(where),
-        "measurements": results.document(measurements),
-        "leakedPackets": leaks.packets,
-    }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+def _measure_scale(run: Run, numbers: Sequence[int]) -> None:
+    def numbers_of(name: str) -> Sequence[int]:
+        return numbers or _NUMBERS[name]
+
+    def gateways(part: Part) -> None:
+        for count in numbers_of("gateways"):
+            part.steps.append(scale.gateways(count))
+
+    def idle(part: Part) -> None:
+        part.idle = scale.idle(numbers_of("idle")[0])
+
+    def churn(part: Part) -> None:
+        part.churn = scale.churn(numbers_of("churn")[0])
+
+    run.part("apps", lambda part: scale.apps(numbers_of("apps"), part.steps.append))
+    run.part("gateways", gateways)
+    run.part("idle", idle)
+    run.part("churn", churn)
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""An app that asks the Internet ten times a second, and how long it goes without an answer."""
+"""An app that asks ten times a second, and how long neither Internet nor resolver answers."""
 
 from __future__ import annotations
 
@@ -23,6 +23,27 @@ while True:
             s.connect(({host!r}, 9))
             s.send(b"who am I?")
             print("answered", s.recv(100).decode(), time.time(), flush=True)
+    except OSError as e:
+        if isinstance(e, BrokenPipeError): raise SystemExit
+        print("failed", e, flush=True)
+    time.sleep(max(0, asked + {period} - time.time()))
+"""
+# whoami.test has the address that the question came from, for no time: no cache answers it.
+_RESOLVE = """
+import os, socket, time
+with open("/etc/resolv.conf") as file:
+    (server, *_) = [line.split()[1] for line in file if line.startswith("nameserver")]
+name = b"\\x06whoami\\x04test\\x00"
+while True:
+    asked, number = time.time(), os.urandom(2)
+    try:
+        with socket.socket(type=socket.SOCK_DGRAM) as s:
+            s.settimeout({period})
+            s.connect((server, 53))
+            s.send(number + bytes([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]) + name + bytes([0, 1, 0, 1]))
+            reply = s.recv(512)
+            if reply[:2] != number or reply[3] & 15 or not reply[7]: raise OSError(reply[:12])
+            print("answered", socket.inet_ntoa(reply[-4:]), time.time(), flush=True)
     except OSError as e:
         if isinstance(e, BrokenPipeError): raise SystemExit
         print("failed", e, flush=True)
@@ -57,10 +78,45 @@ class Asking:
         return [answer for answer in tuple(self._answers) if answer.time > since]
 
 
+def asking(pod: probes.Pod) -> contextlib.AbstractContextManager[Asking]:
+    """Have a pod ask the Internet for the time of a block."""
+    return _running(pod, _ASK.format(host=probes.WHO_AM_I, period=_PERIOD_SECONDS))
+
+
+def resolving(pod: probes.Pod) -> contextlib.AbstractContextManager[Asking]:
+    """Have a pod ask its resolver for a name of the Internet for the time of a block."""
+    return _running(pod, _RESOLVE.format(period=_PERIOD_SECONDS))
+
+
+def until_the_end_of_silence(since: float, answers: Sequence[Answer]) -> float:
+    """Return the seconds from a fault to the end of the longest silence after it.
+
+    Args:
+        since: time of the fault.
+        answers: those after it, one at least, in their order.
+    """
+    _, end = _longest_silence(since, answers)
+    return end - since
+
+
+def longest_silence(since: float, answers: Sequence[Answer]) -> float:
+    """Return the seconds of the longest silence after a fault that may not be felt at all.
+
+    Args:
+        since: time of the fault.
+        answers: those after it, one at least, in their order.
+    """
+    begin, end = _longest_silence(since, answers)
+    return end - begin
+
+
+def _longest_silence(since: float, answers: Sequence[Answer]) -> tuple[float, float]:
+    times = [since, *(answer.time for answer in answers)]
+    return max(itertools.pairwise(times), key=lambda gap: gap[1] - gap[0])
+
+
 @contextlib.contextmanager
-def asking(pod: probes.Pod) -> Iterator[Asking]:
-    """Have a pod ask for the time of a block."""
-    code = _ASK.format(host=probes.WHO_AM_I, period=_PERIOD_SECONDS)
+def _running(pod: probes.Pod, code: str) -> Iterator[Asking]:
     with subprocess.Popen(
         ("kubectl", "exec", "-n", pod.namespace, pod.name, "-c", pod.container, "--",
          "python3", "-c", code),
@@ -74,18 +130,6 @@ def asking(pod: probes.Pod) -> Iterator[Asking]:
         finally:
             process.terminate()
             reader.join()
-
-
-def until_the_end_of_silence(since: float, answers: Sequence[Answer]) -> float:
-    """Return the seconds from a fault to the end of the longest silence after it.
-
-    Args:
-        since: time of the fault.
-        answers: those after it, one at least, in their order.
-    """
-    times = [since, *(answer.time for answer in answers)]
-    _, end = max(itertools.pairwise(times), key=lambda gap: gap[1] - gap[0])
-    return end - since
 
 
 def _read(process: subprocess.Popen[str], seen: Asking) -> None:

@@ -41,6 +41,13 @@ _NAMES = {
     Kind.PLAIN: "no init container",
     Kind.VXLAN: "VXLAN to a gateway's pod",
 }
+_IN_THE_ROW = (Kind.CONFINED, Kind.NO_OP, Kind.PLAIN)
+_ROW = f"start of an app: {' / '.join(_NAMES[kind] for kind in _IN_THE_ROW)}"
+_PATHS = {
+    Kind.CONFINED: comparison.APP,
+    Kind.ELSEWHERE: comparison.ELSEWHERE,
+    Kind.VXLAN: comparison.VXLAN,
+}
 _BARS = {Kind.NO_OP: 0.2, Kind.PLAIN: 1.3, Kind.VXLAN: 0.0}
 """Seconds by which the confined one may take longer."""
 
@@ -56,7 +63,19 @@ def measure(tunnel: probes.Tunnel, others: rivals.Rivals) -> list[results.Measur
     taken = {kind: tuple(each[kind] for each in rounds) for kind in Kind}
     confined = taken[Kind.CONFINED]
     return [
-        *(results.Measurement(f"app start, {_NAMES[kind]}", "s", taken[kind]) for kind in Kind),
+        *(
+            results.Measurement(
+                f"app start, {_NAMES[kind]}",
+                "s",
+                taken[kind],
+                row=_ROW if kind in _IN_THE_ROW else "",
+            )
+            for kind in Kind
+        ),
+        *(
+            results.Measurement("start of an app", "s", taken[kind], path=path)
+            for kind, path in _PATHS.items()
+        ),
         *(
             comparison.difference(
                 f"app start, confined over {_NAMES[kind]}", confined, taken[kind], limit

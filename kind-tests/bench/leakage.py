@@ -26,3 +26,11 @@ def begin(pia: client.Client) -> int:
     finally:
         kubectl.delete(room)
     return pia.mark_leaks()
+
+
+def packets(pia: client.Client, marker: int) -> int | None:
+    """Return how many packets leaked since; None where the detector does not answer."""
+    try:
+        return pia.leaks(marker).packets
+    except (OSError, client.ControlError):
+        return None

@@ -47,6 +47,7 @@ def measure(pia: client.Client, fallbacks: Sequence[str]) -> results.Measurement
         (float(logins),),
         results.Bar(1),
         rounds=restarts,
+        row=f"logins of {_GATEWAYS} gateways of one account that are restarted {restarts} times",
     )
 
 

@@ -7,7 +7,7 @@ import os
 import pathlib
 import platform
 
-from bench import memory
+from harness import nodes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,14 +29,20 @@ class Machine:
 
 
 def describe(node: str) -> Machine:
-    """Describe this machine, of which `node` has a tunnel."""
+    """Describe this machine, of which `node` is a container."""
     return Machine(
         processors=os.cpu_count() or 1,
         processor=_field("/proc/cpuinfo", "model name"),
         memory_gib=round(int(_field("/proc/meminfo", "MemTotal").split()[0]) / 2**20),
         kernel=platform.release(),
-        wireguard="wireguard-go" if memory.has_wireguard_go(node) else "kernel",
+        wireguard="kernel" if _kernel_has_wireguard(node) else "wireguard-go",
     )
+
+
+def _kernel_has_wireguard(node: str) -> bool:
+    """Tell by trying, as the node agent does."""
+    tried = "ip link add bench-try type wireguard 2>/dev/null && ip link del bench-try && echo has"
+    return bool(nodes.run(node, "sh", "-c", f"{tried} || true").strip())
 
 
 def _field(file: str, name: str) -> str:

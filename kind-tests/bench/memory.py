@@ -34,21 +34,23 @@ def measure(tunnel: probes.Tunnel) -> list[results.Measurement]:
     ]
 
 
-def has_wireguard_go(node: str) -> bool:
-    """Tell whether a node's tunnels are processes: its kernel has no WireGuard."""
-    return bool(_wireguard_go_kibibytes(node))
-
-
 def _measurement(what: str, pods: list[probes.Pod], limit: float) -> results.Measurement:
     samples = tuple(int(pod.python(_RESIDENT)) / 1024 for pod in pods)
-    return results.Measurement(what, "MiB", samples, results.Bar(limit))
+    return results.Measurement(
+        what,
+        "MiB",
+        samples,
+        results.Bar(limit),
+        row="resident memory: operator / node agent / gateway",
+    )
 
 
 def _wireguard_go(node: str) -> list[results.Measurement]:
     samples = tuple(one / 1024 for one in _wireguard_go_kibibytes(node))
     if not samples:
         return []
-    return [results.Measurement("wireguard-go, resident, each link", "MiB", samples)]
+    row = "resident memory: wireguard-go, each link"
+    return [results.Measurement("wireguard-go, resident, each link", "MiB", samples, row=row)]
 
 
 def _wireguard_go_kibibytes(node: str) -> list[int]:

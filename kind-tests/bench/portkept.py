@@ -7,8 +7,9 @@ tells. Two tunnels at once, in regions with two servers each, for the sake of ti
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bench import results
 from fakepia import client
@@ -21,53 +22,71 @@ _APP = "receiver"
 _SECONDS = 120.0
 
 
-def measure(pia: client.Client) -> results.Measurement:
-    """Count the changes of both tunnels' ports.
+def measure(pia: client.Client) -> list[results.Measurement]:
+    """Count the changes of both tunnels' ports, and time the renewals.
 
     Raises:
         AssertionError: PIA forwarded no port to a session in time.
     """
     with concurrent.futures.ThreadPoolExecutor(len(_LOCATIONS)) as pool:
-        changes = sum(pool.map(functools.partial(_changes_of, pia), _LOCATIONS))
+        lives = list(pool.map(functools.partial(_life_of, pia), _LOCATIONS))
     disturbances = {
         "gateway pods": _RESTARTS,
         "dead servers": _DEAD_SERVERS,
         "renewals": _RENEWALS,
     }
     counts = [f"{len(_LOCATIONS) * count} {what}" for what, count in disturbances.items()]
-    return results.Measurement(
-        f"port changed over {', '.join(counts)}",
-        "ports",
-        (float(changes),),
-        results.Bar(0),
-        rounds=len(_LOCATIONS) * sum(disturbances.values()),
-    )
+    return [
+        results.Measurement(
+            f"port changed over {', '.join(counts)}",
+            "ports",
+            (float(sum(life.changes for life in lives)),),
+            results.Bar(0),
+            rounds=len(_LOCATIONS) * sum(disturbances.values()),
+            row=f"forwarded ports that changed over {', '.join(counts)}",
+        ),
+        results.Measurement(
+            "renewal asked for → done",
+            "s",
+            tuple(seconds for life in lives for seconds in life.renewals),
+            row="renewal asked for → another session in the status",
+        ),
+    ]
 
 
-def _changes_of(pia: client.Client, location: str) -> int:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Life:
+    """What a tunnel went through: how often its port was another one, how long renewals took."""
+
+    changes: int
+    renewals: Sequence[float]
+
+
+def _life_of(pia: client.Client, location: str) -> _Life:
     name = f"bench-port-{_LOCATIONS.index(location) + 1}"
     with probes.tunnel(name, location=location, renewal={"gracePeriod": "0s"}) as tunnel:
         app = manifests.app(_APP, tunnel.app.namespace, tunnel.vpn, receiveForwardedPort={})
         try:
             kubectl.apply(app)
             kubectl.wait_for("piavpn", tunnel.vpn, "PortForwarded")
-            return _changes(tunnel, pia)
+            return _live(tunnel, pia)
         finally:
             kubectl.delete(app)
 
 
-def _changes(tunnel: probes.Tunnel, pia: client.Client) -> int:
+def _live(tunnel: probes.Tunnel, pia: client.Client) -> _Life:
+    renewals_took: list[float] = []
     disturbances: list[Callable[[], None]] = [
         *[functools.partial(_delete_gateway, tunnel)] * _RESTARTS,
         *[functools.partial(_kill_server, tunnel, pia)] * _DEAD_SERVERS,
-        *[functools.partial(renewals.renew, tunnel)] * _RENEWALS,
+        *[lambda: renewals_took.append(renewals.renew(tunnel))] * _RENEWALS,
     ]
     ports = [_forwarded(tunnel, pia, but="")]
     for disturb in disturbances:
         before = tunnel.status()["session"]["publicKey"]
         disturb()
         ports.append(_forwarded(tunnel, pia, but=before))
-    return sum(port != ports[0] for port in ports)
+    return _Life(sum(port != ports[0] for port in ports), renewals_took)
 
 
 def _delete_gateway(tunnel: probes.Tunnel) -> None:

@@ -14,8 +14,8 @@ def measure(tunnel: probes.Tunnel) -> list[results.Measurement]:
     quiet = [_talk(tunnel, renewing=False) for _ in range(_ROUNDS)]
     renewed = [_talk(tunnel, renewing=True) for _ in range(_ROUNDS)]
     return [
-        *_losses("no renewal", quiet, None),
         *_losses("renewal", renewed, results.Bar(0)),
+        *_losses("no renewal", quiet, None),
     ]
 
 
@@ -32,8 +32,19 @@ def _losses(
     lost = tuple(float(one.lost) for one in outcomes)
     broken = tuple(float(one.broken_connections) for one in outcomes)
     return [
-        results.Measurement(f"{when}: pings lost of {_PINGS:,} and more", "pings", lost, bar),
         results.Measurement(
-            f"{when}: connections broken of {_CONNECTIONS}", "connections", broken, bar
+            f"{when}: pings lost of {_PINGS:,} and more",
+            "pings",
+            lost,
+            bar,
+            row=f"renewal: pings lost of {_PINGS:,} at 100/s / of as many without one",
+        ),
+        results.Measurement(
+            f"{when}: connections broken of {_CONNECTIONS}",
+            "connections",
+            broken,
+            bar,
+            row=f"renewal: long-lived connections broken of {_CONNECTIONS}"
+            " / of as many without one",
         ),
     ]

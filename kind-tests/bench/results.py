@@ -46,7 +46,9 @@ class Measurement:
     """The samples of one quantity, in a unit of `_DIGITS`.
 
     `rounds` are those that they come from: as many as samples, but where a sample sums up several.
-    `path` is the way to the Internet that was measured, where several are set side by side.
+    `path` is the way to the Internet that was measured, where several are set side by side. `row`
+    is what it is called in the README, and in the comparison of paths, in one row with all others
+    of that name; empty: it is in none of the README's, and by itself in the comparison.
     """
 
     what: str
@@ -56,6 +58,7 @@ class Measurement:
     more_is_better: bool = False
     rounds: int = 0
     path: str = ""
+    row: str = ""
 
     def __post_init__(self) -> None:
         if not self.rounds:
@@ -77,26 +80,57 @@ class Measurement:
         """Whether the bar is reached; None without a bar."""
         if self.bar is None:
             return None
-        value = self.median if self.bar.statistic is Statistic.MEDIAN else self.p95
-        return value >= self.bar.limit if self.more_is_better else value <= self.bar.limit
+        if self.more_is_better:
+            return self.judged >= self.bar.limit
+        return self.judged <= self.bar.limit
+
+    @property
+    def judged(self) -> float:
+        """What the bar is for: the 95th percentile, where it does not say otherwise."""
+        is_median = self.bar is not None and self.bar.statistic is Statistic.MEDIAN
+        return self.median if is_median else self.p95
 
 
 def table(measurements: Sequence[Measurement]) -> str:
     """Return the measurements as a Markdown table, without those of paths."""
-    return _markdown([_HEADINGS, *(_cells(one) for one in measurements if not one.path)])
+    return markdown([_HEADINGS, *(_cells(one) for one in measurements if not one.path)])
 
 
 def side_by_side(measurements: Sequence[Measurement]) -> str:
     """Return the medians of what was measured on several paths, a path a column, as Markdown."""
-    medians = {
-        (one.what, one.path): _number(one.median, one.unit) for one in measurements if one.path
-    }
-    paths = list(dict.fromkeys(path for _, path in medians))
-    rows = [
-        (what, *(medians.get((what, path), "") for path in paths))
-        for what in dict.fromkeys(what for what, _ in medians)
-    ]
-    return _markdown([("medians", *paths), *rows])
+    on_paths = [one for one in measurements if one.path]
+    paths = list(dict.fromkeys(one.path for one in on_paths))
+    rows: dict[str, dict[str, list[Measurement]]] = {}
+    for one in on_paths:
+        rows.setdefault(one.row or one.what, {}).setdefault(one.path, []).append(one)
+    return markdown(
+        [
+            ("medians", *paths),
+            *(
+                (what, *(_medians(row.get(path, ())) for path in paths))
+                for what, row in rows.items()
+            ),
+        ]
+    )
+
+
+def numbers(measurements: Sequence[Measurement]) -> str:
+    """Return the README's table."""
+    rows: dict[str, list[Measurement]] = {}
+    for one in measurements:
+        if one.row and not one.path:
+            rows.setdefault(one.row, []).append(one)
+    cells = ((what, _medians(row), _p95s(row), _rounds(row)) for what, row in rows.items())
+    return markdown([("what", "median", "p95", "rounds"), *cells])
+
+
+def bars(measurements: Sequence[Measurement]) -> str:
+    """Return in lines of Markdown how many bars are met, and which are missed by what."""
+    judged = [one for one in measurements if one.met is not None]
+    missed = [one for one in judged if not one.met]
+    lines = [f"{len(judged) - len(missed)} of {len(judged)} bars are met."]
+    lines += [f"- missed: {one.what}: {_judged(one)}, {_bar(one)}" for one in missed]
+    return "\n".join(lines) + "\n"
 
 
 def document(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
@@ -107,8 +141,8 @@ def document(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
     ]
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Return a table with aligned columns; the first row has the headings."""
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table with aligned columns; the first row has the headings."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
@@ -125,14 +159,41 @@ def _cells(one: Measurement) -> tuple[str, ...]:
         str(one.rounds),
         _number(one.median, one.unit),
         _number(one.p95, one.unit) if len(one.samples) > 1 else "",
-        "" if one.bar is None else _bar(one.bar, one),
+        _bar(one),
         met,
     )
 
 
-def _bar(bar: Bar, one: Measurement) -> str:
+def _bar(one: Measurement) -> str:
+    bar = one.bar
+    if bar is None:
+        return ""
     sign = "≥" if one.more_is_better else "≤"
     return f"{bar.statistic} {sign} {bar.limit:g} {one.unit}".strip()
+
+
+def _judged(one: Measurement) -> str:
+    return _number(one.judged, one.unit)
+
+
+def _medians(row: Sequence[Measurement]) -> str:
+    return _joined([(one.median, one.unit) for one in row])
+
+
+def _p95s(row: Sequence[Measurement]) -> str:
+    several = all(len(one.samples) > 1 for one in row)
+    return _joined([(one.p95, one.unit) for one in row]) if several else ""
+
+
+def _rounds(row: Sequence[Measurement]) -> str:
+    return " / ".join(dict.fromkeys(str(one.rounds) for one in row))
+
+
+def _joined(values: Sequence[tuple[float, str]]) -> str:
+    """Return numbers of one row, their unit once."""
+    numbers = [_number(value, unit).removesuffix(unit).strip() for value, unit in values]
+    units = dict.fromkeys(unit for _, unit in values)
+    return f"{' / '.join(numbers)} {' / '.join(units)}".strip()
 
 
 def _number(value: float, unit: str) -> str:

@@ -1,19 +1,13 @@
-"""How cost grows with the number of apps and of gateways: `python -m bench.scale WHAT...`.
-
-By `kind-tests/bench/run apps 1 10 50`: that many apps behind one gateway; `gateways 10`: gateways
-with an app each; `idle 300`: what is used in so many seconds in which nothing happens.
-"""
+"""How cost grows with apps and gateways, and what idling costs, and coming and going."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
-import pathlib
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bench import costs, parts
@@ -26,34 +20,20 @@ _RESYNCS = 5
 _GATEWAYS_OF_AN_ACCOUNT = 2
 _FALLBACKS = ["nl_amsterdam", "de-frankfurt", "us_chicago", "panama"]
 _MOST_SECONDS = 400.0
+_CHURNED_APPS = 5
 _IMAGE = "docker.io/library/busybox:1.37"
 _IDLE = ["sh", "-c", "trap 'exit 0' TERM; sleep 86400 & wait"]
 
-
-def main() -> int:
-    """Run and give the exit status."""
-    what, *numbers = sys.argv[1:]
-    folder = pathlib.Path(os.environ["STATE"], "bench")
-    folder.mkdir(parents=True, exist_ok=True)
-    if what == "idle":
-        print(idle(float(numbers[0])))
-        return 0
-    counts = [int(each) for each in numbers]
-    steps = apps(counts) if what == "apps" else [gateways(each) for each in counts]
-    print(costs.table(steps))
-    document = json.dumps([costs.document(step) for step in steps], indent=2)
-    (folder / f"scale-{what}.json").write_text(document + "\n")
-    return 0
+Keep = Callable[[costs.Step], None]
+"""Takes what was measured as soon as it was: a later step may fail."""
 
 
-def apps(counts: Sequence[int]) -> list[costs.Step]:
+def apps(counts: Sequence[int], keep: Keep) -> None:
     """Make more and more apps behind one gateway."""
     with _room(), _vpns([_NAME]):
-        steps = []
         for already, count in itertools.pairwise([0, *sorted(counts)]):
             new = [_app(number, _NAME) for number in range(already, count)]
-            steps.append(_step(new, total=count, vpns=[_NAME]))
-        return steps
+            keep(_step(new, total=count, vpns=[_NAME]))
 
 
 def gateways(count: int) -> costs.Step:
@@ -63,14 +43,30 @@ def gateways(count: int) -> costs.Step:
         return _step([_app(number, vpn) for number, vpn in enumerate(vpns)], total=count, vpns=vpns)
 
 
-def idle(seconds: float) -> str:
+def idle(seconds: float) -> costs.Idle:
     """Have a gateway and an app, and do nothing."""
     with _room(), _vpns([_NAME]):
         kubectl.apply(_app(0, _NAME))
         _wait_until_ready(1)
         time.sleep(_SETTLE_SECONDS)
         used = _used_in(seconds)
-        return costs.idle_table(used, {part: len(parts.pods_of(part)) for part in parts.PARTS})
+        return costs.Idle(used, {part: len(parts.pods_of(part)) for part in parts.PARTS})
+
+
+def churn(seconds: float) -> costs.Churn:
+    """Have some apps behind a gateway of which always the oldest goes and another one comes."""
+    with _room(), _vpns([_NAME]):
+        kubectl.apply(*(_app(number, _NAME) for number in range(_CHURNED_APPS)))
+        _wait_until_ready(_CHURNED_APPS)
+        time.sleep(_SETTLE_SECONDS)
+        before, since = parts.read(), time.monotonic()
+        for oldest in itertools.count():
+            kubectl.delete(_app(oldest, _NAME))
+            kubectl.apply(_app(oldest + _CHURNED_APPS, _NAME))
+            _wait_until_ready(_CHURNED_APPS)
+            if time.monotonic() - since > seconds:
+                return costs.Churn(oldest + 1, before, _difference(before))
+    raise AssertionError("unreachable")
 
 
 def _step(new: Sequence[kubectl.Object], *, total: int, vpns: Sequence[str]) -> costs.Step:
@@ -171,7 +167,3 @@ def _vpns(names: Sequence[str]) -> Iterator[None]:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -20,6 +20,10 @@ _STREAMS = (1, 8)
 _PACED_MEGABITS = 50
 _LEAST_OF_RATE = {comparison.GATEWAY: 0.95, comparison.SIDECAR: 0.9, comparison.VXLAN: 1.0}
 _MOST_OF_COST_BY_VXLAN = 1.0
+_BY_STREAMS = f"by {' / '.join(map(str, _STREAMS))} streams"
+_OF_THE_GATEWAYS = "throughput of an app, of what its gateway gets itself: " + ", ".join(
+    f"{direction} {_BY_STREAMS}" for direction in loads.Direction
+)
 
 
 def measure(
@@ -80,18 +84,34 @@ def _transfers(
     moved = _rounds(paths, lambda path: loads.transfer(path, direction, streams))
     what = f"{direction}, {streams} TCP stream{'s' if streams > 1 else ''}"
     rates = comparison.quantity(
-        what, "Mbit/s", moved, lambda one: one.megabits_per_second, more_is_better=True
+        what,
+        "Mbit/s",
+        moved,
+        lambda one: one.megabits_per_second,
+        more_is_better=True,
+        row=f"{direction} {_BY_STREAMS}",
     )
     costs = comparison.quantity(
-        f"{what}: all processors", "s/Gbit", moved, lambda one: one.machine_cost
+        f"{what}: all processors",
+        "s/Gbit",
+        moved,
+        lambda one: one.machine_cost,
+        row=f"all processors, {direction} {_BY_STREAMS}",
     )
     measurements = [*rates.measurements(), *costs.measurements()]
     if any(one.wireguard_seconds for samples in moved.values() for one in samples):
         wireguard = comparison.quantity(
-            f"{what}: wireguard-go of the client", "s/Gbit", moved, lambda one: one.wireguard_cost
+            f"{what}: wireguard-go of the client",
+            "s/Gbit",
+            moved,
+            lambda one: one.wireguard_cost,
+            row=f"wireguard-go of the client, {direction} {_BY_STREAMS}",
         )
         measurements += wireguard.measurements()
-    measurements += [rates.ratio(other, bar) for other, bar in _LEAST_OF_RATE.items()]
+    measurements += [
+        rates.ratio(other, bar, row=_OF_THE_GATEWAYS if other == comparison.GATEWAY else "")
+        for other, bar in _LEAST_OF_RATE.items()
+    ]
     measurements.append(rates.ratio(comparison.APP, of=comparison.ELSEWHERE))
     return [*measurements, costs.ratio(comparison.VXLAN, _MOST_OF_COST_BY_VXLAN)]
 

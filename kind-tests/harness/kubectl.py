@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 from harness import waiting
@@ -113,6 +115,16 @@ def restart(deployment: str, namespace: str) -> None:
     """Replace the pod of a Deployment and wait until the new one is ready."""
     run("rollout", "restart", f"deployment/{deployment}", "-n", namespace)
     run("rollout", "status", f"deployment/{deployment}", "-n", namespace, "--timeout=90s")
+
+
+@contextlib.contextmanager
+def cordoned(node: str) -> Iterator[None]:
+    """Have no new pod come to the node for the time of a block."""
+    run("cordon", node)
+    try:
+        yield
+    finally:
+        run("uncordon", node)
 
 
 def _in(namespace: str | None) -> tuple[str, ...]:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from bench.answers import Answer, Asking, until_the_end_of_silence
+from bench.answers import Answer, Asking, longest_silence, until_the_end_of_silence
 from bench.comparison import Quantity, difference, quantity
 from bench.loads import Flow, Transfer
-from bench.results import Bar, Measurement, Statistic, document, side_by_side, table
+from bench.results import (
+    Bar,
+    Measurement,
+    Statistic,
+    bars,
+    document,
+    numbers,
+    side_by_side,
+    table,
+)
 
 TWENTY = tuple(float(number) for number in range(1, 21))
 
@@ -89,6 +98,54 @@ def test_paths_stand_side_by_side() -> None:
     )
 
 
+def test_paths_stand_side_by_side_with_several_quantities_in_a_row() -> None:
+    up = {"row": "upload by 1 / 8 streams", "path": "app"}
+    assert side_by_side(
+        [
+            Measurement("upload, 1 TCP stream", "Mbit/s", (801.6,), **up),
+            Measurement("upload, 8 TCP streams", "Mbit/s", (900.2,), **up),
+        ]
+    ) == (
+        "| medians                 | app              |\n"
+        "|-------------------------|------------------|\n"
+        "| upload by 1 / 8 streams | 802 / 900 Mbit/s |\n"
+    )
+
+
+def test_the_readmes_table_has_a_row_for_all_that_is_called_alike() -> None:
+    start = "start of an app: confined / plain"
+    assert numbers(
+        [
+            Measurement("start, confined", "s", (1.25, 1.75, 1.5), row=start),
+            Measurement("start, over plain", "s", (0.5,)),
+            Measurement("start, plain", "s", (0.25, 0.75, 0.5), row=start),
+            Measurement("logins", "logins", (1.0,), rounds=50, row="logins of 5 gateways"),
+            Measurement("upload", "Mbit/s", (1.0,), row="upload", path="app"),
+        ]
+    ) == (
+        "| what                              | median        | p95           | rounds |\n"
+        "|-----------------------------------|---------------|---------------|--------|\n"
+        "| start of an app: confined / plain | 1.50 / 0.50 s | 1.75 / 0.75 s | 3      |\n"
+        "| logins of 5 gateways              | 1 logins      |               | 50     |\n"
+    )
+
+
+def test_the_bars_that_are_missed_are_named() -> None:
+    median = Statistic.MEDIAN
+    assert bars(
+        [
+            Measurement("server dead", "s", (7.0, 16.0), Bar(15)),
+            Measurement("ratio", "", (0.9, 0.94), Bar(0.95, median), more_is_better=True),
+            Measurement("kill", "s", (1.0,), Bar(10)),
+            Measurement("wireguard-go", "MiB", (23.0,)),
+        ]
+    ) == (
+        "1 of 3 bars are met.\n"
+        "- missed: server dead: 16.00 s, p95 ≤ 15 s\n"
+        "- missed: ratio: 0.92, median ≥ 0.95\n"
+    )
+
+
 def test_what_stands_side_by_side_is_not_in_the_table() -> None:
     start = Measurement("start", "s", (1.0,))
     assert table([*PATHS, start]) == table([start])
@@ -152,6 +209,7 @@ def test_the_document_has_every_sample() -> None:
             "more_is_better": False,
             "rounds": 2,
             "path": "",
+            "row": "",
             "median": 6.5,
             "p95": 7.0,
             "met": True,
@@ -169,6 +227,12 @@ def test_an_outage_that_begins_at_once_lasts_until_the_first_answer() -> None:
     answers = [Answer(time, "198.18.11.2") for time in (104.0, 104.1)]
 
     assert until_the_end_of_silence(100.0, answers) == pytest.approx(4.0)
+
+
+def test_a_fault_that_is_not_felt_has_the_silence_between_two_answers() -> None:
+    answers = [Answer(time, "198.18.11.1") for time in (100.0, 100.125, 100.25, 100.5)]
+
+    assert longest_silence(99.9375, answers) == 0.25
 
 
 def test_what_an_asking_pod_prints_is_read() -> None:
