@@ -70,7 +70,7 @@ def markdown(report: Report) -> str:
     control = [one for part in parts if not part.is_data_path for one in part.measurements]
     sections = {
         "Numbers": [results.numbers(every)] if every else [],
-        "Data path": [results.side_by_side(every), results.table(on_path)] if on_path else [],
+        "Data path": _data_path(every, on_path) if on_path else [],
         "Control path": [results.table(control)] if control else [],
         "Scale": [costs.table(steps), *([results.table(flatness)] if flatness else [])]
         if steps
@@ -82,6 +82,13 @@ def markdown(report: Report) -> str:
     }
     told = [f"## {title}\n\n" + "\n".join(texts) for title, texts in sections.items() if texts]
     return "\n".join([f"Measured on {report.where.machine}.\n", *told])
+
+
+def _data_path(
+    every: Sequence[results.Measurement], on_path: Sequence[results.Measurement]
+) -> list[str]:
+    tables = [results.side_by_side(every, statistic) for statistic in results.Statistic]
+    return [*tables, results.table(on_path)]
 
 
 def _part(part: Part) -> Mapping[str, Any]:

@@ -96,8 +96,11 @@ def table(measurements: Sequence[Measurement]) -> str:
     return markdown([_HEADINGS, *(_cells(one) for one in measurements if not one.path)])
 
 
-def side_by_side(measurements: Sequence[Measurement]) -> str:
-    """Return the medians of what was measured on several paths, a path a column, as Markdown."""
+def side_by_side(
+    measurements: Sequence[Measurement], statistic: Statistic = Statistic.MEDIAN
+) -> str:
+    """Return a number of what was measured on several paths, a path a column, as Markdown."""
+    cell = _medians if statistic is Statistic.MEDIAN else _p95s
     on_paths = [one for one in measurements if one.path]
     paths = list(dict.fromkeys(one.path for one in on_paths))
     rows: dict[str, dict[str, list[Measurement]]] = {}
@@ -105,11 +108,8 @@ def side_by_side(measurements: Sequence[Measurement]) -> str:
         rows.setdefault(one.row or one.what, {}).setdefault(one.path, []).append(one)
     return markdown(
         [
-            ("medians", *paths),
-            *(
-                (what, *(_medians(row.get(path, ())) for path in paths))
-                for what, row in rows.items()
-            ),
+            (str(statistic), *paths),
+            *((what, *(cell(row.get(path, ())) for path in paths)) for what, row in rows.items()),
         ]
     )
 

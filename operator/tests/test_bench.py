@@ -91,10 +91,19 @@ PATHS = [
 
 def test_paths_stand_side_by_side() -> None:
     assert side_by_side([Measurement("start", "s", (1.0,)), *PATHS]) == (
-        "| medians  | app        | sidecar    |\n"
+        "| median   | app        | sidecar    |\n"
         "|----------|------------|------------|\n"
         "| upload   | 802 Mbit/s | 810 Mbit/s |\n"
         "| UDP lost | 0.25 %     |            |\n"
+    )
+
+
+def test_p95s_stand_side_by_side_where_there_are_several_samples() -> None:
+    assert side_by_side(PATHS, Statistic.P95) == (
+        "| p95      | app        | sidecar |\n"
+        "|----------|------------|---------|\n"
+        "| upload   | 800 Mbit/s |         |\n"
+        "| UDP lost |            |         |\n"
     )
 
 
@@ -106,7 +115,7 @@ def test_paths_stand_side_by_side_with_several_quantities_in_a_row() -> None:
             Measurement("upload, 8 TCP streams", "Mbit/s", (900.2,), **up),
         ]
     ) == (
-        "| medians                 | app              |\n"
+        "| median                  | app              |\n"
         "|-------------------------|------------------|\n"
         "| upload by 1 / 8 streams | 802 / 900 Mbit/s |\n"
     )
