@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -41,7 +42,7 @@ _FALLBACKS = ["nl_amsterdam", "de-frankfurt", "us_chicago", "panama"]
 
 _BESIDE_RIVALS = ("start", "throughput")
 _OF_A_TUNNEL = (*_BESIDE_RIVALS, "renewal", "port", "server", "memory", "gateway", "move")
-_NUMBERS = {"apps": (1, 10, 50, 100), "gateways": (10,), "idle": (120,), "churn": (120,)}
+_NUMBERS = {"apps": (1, 10, 50, 100), "gateways": (10,), "idle": (120,), "churn": (60,)}
 _ALL = ("ready", "logins", "kept", *_OF_A_TUNNEL, *_NUMBERS)
 
 
@@ -52,6 +53,8 @@ def main() -> int:
     if asked and name not in _ALL:
         _say(f"error: {name} is no part; the parts are {', '.join(_ALL)}")
         return 2
+    # What was made is removed, then, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     parts = [Part(each, is_data_path=each == "throughput") for each in ([name] if asked else _ALL)]
     pia = client.Client.at(nodes.address_of(f"{os.environ['PIAVPN_CLUSTER']}-fakepia"))
     _say("leak detector: positive control")

@@ -65,6 +65,8 @@ class Asking:
 
     def __init__(self) -> None:
         self._answers: list[Answer] = []
+        self.failure = ""
+        """The last one, in words."""
 
     def note(self, line: str) -> None:
         """Take what the pod printed."""
@@ -72,6 +74,8 @@ class Asking:
         if kind == "answered":
             address, time = rest
             self._answers.append(Answer(float(time), address))
+        else:
+            self.failure = line.strip()
 
     def after(self, since: float) -> list[Answer]:
         """Return the answers that came after that time so far."""

@@ -19,7 +19,7 @@ import time
 from bench import comparison, othernode, podwatch, results, rivals
 from harness import kubectl, manifests, probes, waiting
 
-_ROUNDS = 24
+_ROUNDS = 20
 _KUBELETS_PERIOD_SECONDS = 1.0
 _SAY_WHEN = ("sh", "-c", "date +%s.%N; trap 'exit 0' TERM; sleep 86400 & wait")
 

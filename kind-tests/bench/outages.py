@@ -160,7 +160,11 @@ def _untouched(app: probes.Pod) -> Iterator[None]:
 
 
 def _wait_for_answer(asking: answers.Asking, since: float) -> None:
-    waiting.eventually(lambda: asking.after(since), "the app gets answers")
+    def answered() -> bool:
+        assert asking.after(since), f"none; {asking.failure}"
+        return True
+
+    waiting.eventually(answered, "the app gets answers")
 
 
 def _replaced(pod: probes.Pod, uid: str) -> bool:

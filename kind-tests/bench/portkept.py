@@ -16,7 +16,7 @@ from fakepia import client
 from harness import kubectl, manifests, probes, renewals, waiting
 
 _LOCATIONS = ("swiss", "nl_amsterdam")
-_RESTARTS, _DEAD_SERVERS, _RENEWALS = 30, 10, 10
+_RESTARTS, _DEAD_SERVERS, _RENEWALS = 15, 10, 10
 """Of each tunnel."""
 _APP = "receiver"
 _SECONDS = 120.0

@@ -87,7 +87,9 @@ def markdown(report: Report) -> str:
 def _data_path(
     every: Sequence[results.Measurement], on_path: Sequence[results.Measurement]
 ) -> list[str]:
-    tables = [results.side_by_side(every, statistic) for statistic in results.Statistic]
+    # Those first that have all paths, in their order.
+    ordered = [*on_path, *(one for one in every if one not in on_path)]
+    tables = [results.side_by_side(ordered, statistic) for statistic in results.Statistic]
     return [*tables, results.table(on_path)]
 
 

@@ -250,3 +250,4 @@ def test_what_an_asking_pod_prints_is_read() -> None:
         asking.note(line)
 
     assert asking.after(100.0) == [Answer(103.25, "198.18.11.2")]
+    assert asking.failure == "failed timed out"
