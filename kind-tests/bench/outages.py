@@ -40,7 +40,7 @@ def lost_gateway(tunnel: probes.Tunnel) -> list[results.Measurement]:
         losses = [(_one_kill(tunnel, app), _one_deletion(tunnel, app)) for _ in range(_LOSSES)]
     killed, deleted = zip(*losses, strict=True)
     return [
-        *_silences("gateway's process killed: the app's longest silence", killed),
+        *_silences("gateway's process killed → longest silence of the app, untouched", killed),
         *_silences("gateway's pod deleted → traffic is back, app untouched", deleted),
     ]
 
@@ -96,11 +96,11 @@ class _Silence:
 def _silences(
     what: str, silences: Sequence[_Silence], limit: float = 10
 ) -> list[results.Measurement]:
-    bar, row = results.Bar(limit), f"{what}: Internet / its resolver"
+    bar, row = results.Bar(limit), f"{what}: Internet / resolver"
     return [
         results.Measurement(what, "s", tuple(one.internet for one in silences), bar, row=row),
         results.Measurement(
-            f"{what}: its resolver", "s", tuple(one.resolver for one in silences), bar, row=row
+            f"{what}, resolver", "s", tuple(one.resolver for one in silences), bar, row=row
         ),
     ]
 
