@@ -125,9 +125,14 @@ def numbers(measurements: Sequence[Measurement]) -> str:
 
 
 def bars(measurements: Sequence[Measurement]) -> str:
-    """Return in lines of Markdown how many bars are met, and which are missed by what."""
+    """Return in lines of Markdown how many bars are met, and which are missed by what.
+
+    Nothing of measurements without any.
+    """
     judged = [one for one in measurements if one.met is not None]
     missed = [one for one in judged if not one.met]
+    if not judged:
+        return ""
     lines = [f"{len(judged) - len(missed)} of {len(judged)} bars are met."]
     lines += [f"- missed: {one.what}: {_judged(one)}, {_bar(one)}" for one in missed]
     return "\n".join(lines) + "\n"

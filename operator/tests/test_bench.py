@@ -155,6 +155,10 @@ def test_the_bars_that_are_missed_are_named() -> None:
     )
 
 
+def test_without_bars_none_is_met_or_missed() -> None:
+    assert bars([Measurement("wireguard-go", "MiB", (23.0,))]) == ""
+
+
 def test_what_stands_side_by_side_is_not_in_the_table() -> None:
     start = Measurement("start", "s", (1.0,))
     assert table([*PATHS, start]) == table([start])
