@@ -98,6 +98,7 @@ counter name dropped_astray drop
   }
   chain leaving {
     type filter hook postrouting priority filter; policy accept;
+    oifname { "piaw0", "piaw1" } ip daddr 192.0.2.52/30 drop
     oifname != { "piaw0", "piaw1" } ct original ip daddr 192.0.2.52/30 \
 counter name dropped_astray drop
   }

@@ -113,6 +113,7 @@ ct mark set oifname map @current
   }}
   chain leaving {{
     type filter hook postrouting priority filter; policy accept;
+    oifname {_TUNNELS} ip daddr {dns.UPSTREAM_NETWORK} drop
     oifname != {_TUNNELS} ct original ip daddr {dns.UPSTREAM_NETWORK} {_ASTRAY}
   }}
   chain outnat {{

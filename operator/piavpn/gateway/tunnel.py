@@ -118,8 +118,9 @@ class Ways:
             _address(session)
             tracked.forget(session.slot)
             self._open[session.slot] = session
-            self._route()
+            # Resolvers before the way to them: a question that nobody answers yet goes nowhere.
             self._select()
+            self._route()
 
     def switch(self, session: Session) -> None:
         """Have new connections take the session's slot; established ones stay on theirs.
