@@ -52,6 +52,7 @@ class Loop:
         self._reporter = reporter
         self._leak_free = leak_free
         self._gates = Gates()
+        self._sandboxes = sandbox.Finder()
         self._node = node
         self._messages = Messages()
         self._uplink_mtu = 0
@@ -96,7 +97,7 @@ class Loop:
         snapshot = self._view.snapshot()
         plan = plans.node_plan(snapshot, self._uplink_mtu)
         self._bring_host(plan, now)
-        sandboxes = sandbox.find(plan.pods.keys())
+        sandboxes = self._sandboxes.find(plan.pods.keys())
         self._pods.begin(plan.pods.keys(), sandboxes)
         self._gates.keep(plan.pods.keys())
         reports = (self._report(pod, plan, sandboxes.get(pod.uid), now) for pod in snapshot.pods)

@@ -12,9 +12,14 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
+import time
 from collections.abc import Collection, Iterator
 
 _PROC = pathlib.Path("/proc")
+_STRANGERS_SECONDS = 1.0
+"""Between looks at all processes."""
+_MOST_BYTES = 1 << 16
 _START_TIME = 19
 """Place of a process's start time in /proc/PID/stat, counted after the program's name."""
 
@@ -38,25 +43,67 @@ class Sandbox:
     """The process's start, in clock ticks since boot."""
 
 
+class Finder:
+    """Finds pods' sandboxes, as often as every few milliseconds while one is awaited.
+
+    A node has hundreds of processes that are no pod's of ours. Those that were none's a while ago
+    are looked at again once a second alone.
+    """
+
+    def __init__(self) -> None:
+        self._strangers: frozenset[int] = frozenset()
+        """Processes that were no such pod's at the last look at all of them, nor at that before."""
+        self._lately: frozenset[int] = frozenset()
+        """Those that were none's at the last one."""
+        self._uids: frozenset[str] = frozenset()
+        self._next_look = 0.0
+
+    def find(self, uids: Collection[str]) -> dict[str, Sandbox]:
+        """Return the sandboxes of those pods that have one."""
+        if not uids:
+            return {}
+        known, now = self._strangers, time.monotonic()
+        at_all = now >= self._next_look or not self._uids.issuperset(uids)
+        self._uids = frozenset(uids)
+        if at_all:
+            known, self._next_look = frozenset(), now + _STRANGERS_SECONDS
+        found, strangers = _look(uids, known)
+        if at_all:
+            # A container runtime's process comes to its pod's cgroup a moment after its start.
+            self._strangers, self._lately = self._lately & strangers, strangers
+        return found
+
+
 def find(uids: Collection[str]) -> dict[str, Sandbox]:
     """Return the sandboxes of those pods that have one."""
+    return Finder().find(uids)
+
+
+def _look(
+    uids: Collection[str], known: Collection[int]
+) -> tuple[dict[str, Sandbox], frozenset[int]]:
+    """Return the sandboxes, and the processes that are no such pod's, without those `known`."""
     nodes_own = _own_namespace()
-    spellings = {spelling: uid for uid in uids for spelling in _spellings(uid)}
+    spelt = {spelling: uid for uid in uids for spelling in _spellings(uid)}
+    any_of_them = re.compile(b"|".join(re.escape(spelling) for spelling in spelt))
     found: dict[str, Sandbox] = {}
-    if not uids:
-        return found
+    strangers = set()
     for pid in _pids():
+        if pid in known:
+            continue
         with contextlib.suppress(OSError, ValueError):
-            uid = _pod_of(pid, spellings)
-            if uid is None:
+            named = any_of_them.search(_cgroups(pid))
+            if named is None:
+                strangers.add(pid)
                 continue
-            inode = (_PROC / str(pid) / "ns/net").stat().st_ino
+            inode = os.stat(f"/proc/{pid}/ns/net").st_ino  # noqa: PTH116 - pathlib is slow
             if inode == nodes_own:
                 continue
+            uid = spelt[named[0]]
             seen = Sandbox(uid, inode, pid, _started(pid))
             if uid not in found or seen.started < found[uid].started:
                 found[uid] = seen
-    return found
+    return found, frozenset(strangers)
 
 
 def processes(uid: str, container: str) -> list[int]:
@@ -67,7 +114,7 @@ def processes(uid: str, container: str) -> list[int]:
 def is_of(pid: int, uid: str, container: str) -> bool:
     """Tell whether the process is one of that container of that pod."""
     try:
-        cgroups = (_PROC / str(pid) / "cgroup").read_bytes()
+        cgroups = _cgroups(pid)
     except OSError:
         return False
     return container.encode() in cgroups and any(one in cgroups for one in _spellings(uid))
@@ -117,12 +164,15 @@ def _spellings(uid: str) -> tuple[bytes, bytes]:
 
 
 def _pids() -> list[int]:
-    return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
+    return [int(name) for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208 - as above
 
 
-def _pod_of(pid: int, spellings: dict[bytes, str]) -> str | None:
-    cgroups = (_PROC / str(pid) / "cgroup").read_bytes()
-    return next((uid for spelling, uid in spellings.items() if spelling in cgroups), None)
+def _cgroups(pid: int) -> bytes:
+    fd = os.open(f"/proc/{pid}/cgroup", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, _MOST_BYTES)
+    finally:
+        os.close(fd)
 
 
 def _started(pid: int) -> int:

@@ -105,3 +105,27 @@ def test_a_sandbox_that_was_rebuilt_is_another_one(start: Start, pod: Namespace,
 
 def test_nobody_is_looked_for_in_vain() -> None:
     assert sandbox.find([]) == {}
+
+
+def test_a_process_that_comes_to_its_pods_cgroup_late_is_found_all_the_same(
+    start: Start, pod: Namespace, uid: str
+) -> None:
+    finder = sandbox.Finder()
+    late = start("kubepods/besteffort", pod)
+    assert finder.find([uid]) == {}
+    assert finder.find([uid]) == {}
+    with contextlib.ExitStack() as stack:
+        stack.callback(cgroups.remove, cgroups.enter(late, cgroupfs(uid, "c1")))
+        stack.callback(os.kill, late, 9)
+        assert finder.find([uid])[uid].pid == late
+
+
+def test_a_process_that_was_no_such_pods_is_found_as_soon_as_its_pod_is_known(
+    start: Start, pod: Namespace, uid: str
+) -> None:
+    finder = sandbox.Finder()
+    pause = start(cgroupfs(uid, "c1"), pod)
+    other = str(uuid.uuid4())
+    assert finder.find([other]) == {}
+    assert finder.find([other, uid])[uid].pid == pause
+    assert finder.find([other, uid])[uid].pid == pause
