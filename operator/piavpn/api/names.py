@@ -5,8 +5,6 @@ Pure: nothing here does I/O.
 
 from __future__ import annotations
 
-import hashlib
-
 GROUP = "piavpn.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -139,8 +137,8 @@ def account_name(
     name = f"piavpn-account-{credentials_secret}"
     if (username_key, password_key) == ("username", "password"):
         return name
-    digest = hashlib.sha256(f"{username_key}/{password_key}".encode()).hexdigest()[:8]
-    return f"{name[: _MAX_SECRET_NAME - 9]}-{digest}"
+    digest = _digest(f"{username_key}/{password_key}")
+    return f"{name[: _MAX_SECRET_NAME - 9]}-{digest[:8]}"
 
 
 def lease_name(node: str) -> str:
@@ -167,5 +165,11 @@ def _link_name(kind: str, vpn: str) -> str:
     name = f"{kind}-{vpn}"
     if len(name) <= _MAX_LINK_NAME:
         return name
-    digest = hashlib.sha256(vpn.encode()).hexdigest()[:5]
-    return f"{name[: _MAX_LINK_NAME - 6]}-{digest}"
+    return f"{name[: _MAX_LINK_NAME - 6]}-{_digest(vpn)[:5]}"
+
+
+def _digest(text: str) -> str:
+    # Only here: OpenSSL comes with it, and would cost every start of an app time.
+    import hashlib  # noqa: PLC0415
+
+    return hashlib.sha256(text.encode()).hexdigest()

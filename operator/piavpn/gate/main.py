@@ -15,7 +15,7 @@ import time
 
 from piavpn.gate import checks
 
-_FIRST_PAUSE = 0.05
+_FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 1.0
 _SLOWER = 1.2
 _USAGE_ERROR = 2
