@@ -61,6 +61,7 @@ MUST_BE_PURE = (
     "piavpn.node.guard",
     "piavpn.node.hostfilter",
     "piavpn.node.leaktest",
+    "piavpn.node.listings",
     "piavpn.node.lock",
     "piavpn.node.mesh",
     "piavpn.node.meshfilter",

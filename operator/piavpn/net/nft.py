@@ -70,7 +70,13 @@ def find_table(table: str) -> str | None:
     Raises:
         NftError: nft does not work here at all.
     """
-    return list_table(table) if has_table(table) else None
+    try:
+        return list_table(table)
+    except NftError:
+        # One run where the table is there, as it nearly always is.
+        if has_table(table):
+            raise
+        return None
 
 
 def counters(table: str) -> dict[str, Counter]:

@@ -154,7 +154,8 @@ class Attacher:
         if misplaced := decide.misplaced(plan, link):
             return misplaced
         ruleset = lock.ruleset(plan, link)
-        intact = self._canonical.listing(lock.TABLE, ruleset)
+        addresses = plan.address, link.address
+        intact = self._canonical.listing(lock.TABLE, ruleset, addresses)
         todo = decide.steps(plan, link, state, intact)
         if todo:
             self._verified.pop(seen, None)

@@ -1,47 +1,87 @@
 """How the kernel and nft would list a rule set: to tell whether one that is there is intact.
 
 The rule set is loaded into a namespace that nothing else uses. So a restarted agent recognises
-what it finds, without a memory of its own and without touching traffic.
+what it finds, without a memory of its own and without touching traffic. Rule sets that differ in
+addresses and links alone have one shape, and a shape is loaded once: no pod costs anything here.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import re
+from collections.abc import Collection
+
 from pyroute2 import IPRoute
 
 from piavpn.net import netns, nft
+from piavpn.node import listings
 
 _KEPT = 4 * 1024 * 1024
-"""Characters of all texts together: a pod's have some thousands and last, while those that are for
-all pods of a node have more, and are others at each change."""
+"""Characters of all texts together."""
 
 _KIND = "bridge"
-"""Of the links that stand in for others: any would do."""
+"""Of the link that stands in for others: any would do."""
+
+_STAND_INS = ("240.0.0.1", "240.0.0.2")
+"""Addresses that no pod has (RFC 1112, section 4): in a shape, they take the place of pods'."""
 
 
 class Canonical:
-    """Turns rule sets into listings; the same text costs once."""
+    """Turns rule sets into listings; the same shape costs once."""
 
     def __init__(self) -> None:
         self._scratch = netns.create()
-        self._devices: set[str] = set()
-        """That are there, kept for the next listing: each pod would cost as many as there are."""
-        self._known: dict[tuple[str, str, tuple[str, ...]], str] = {}
+        self._has_link = False
+        self._known: dict[tuple[str, str], str] = {}
         """What was used last is at the end."""
         self._size = 0
 
-    def listing(self, table: str, ruleset: str, devices: tuple[str, ...] = ()) -> str:
+    def listing(
+        self, table: str, ruleset: str, addresses: Collection[ipaddress.IPv4Address] = ()
+    ) -> str:
         """Return what `nft.list_table` tells where `ruleset` is loaded.
 
         Args:
             table: the one table that the rule set makes.
             ruleset: the text for nft.
-            devices: links that its hooks name, which must be there to load it.
+            addresses: some that rules name one by one, two at most: others make the same shape.
 
         Raises:
             NftError: nft refuses the rule set.
-            pyroute2.NetlinkError: the kernel makes no links.
+            pyroute2.NetlinkError: the kernel makes no link.
         """
-        asked = table, ruleset, devices
+        if any(_naming(stand_in).search(ruleset) for stand_in in _STAND_INS):
+            return self._shape(table, ruleset)
+        stood_in = dict(zip(map(str, addresses), _STAND_INS, strict=False))
+        for address, stand_in in stood_in.items():
+            ruleset = _naming(address).sub(stand_in, ruleset)
+        listed = self._shape(table, ruleset)
+        for address, stand_in in stood_in.items():
+            listed = _naming(stand_in).sub(address, listed)
+        return listed
+
+    def is_intact(self, table: str, there: str | None, ruleset: str) -> bool:
+        """Tell whether a table is what `ruleset` makes.
+
+        Args:
+            table: the one table that the rule set makes.
+            there: the table as nft lists it; None where there is none.
+            ruleset: the text for nft.
+
+        Raises:
+            NftError: nft refuses the rule set.
+            pyroute2.NetlinkError: the kernel makes no link.
+        """
+        if there is None:
+            return False
+        found, wanted = listings.take_apart(there), listings.take_apart(ruleset)
+        if found.elements != wanted.elements:
+            return False
+        listed = self._shape(table, wanted.shape)
+        return found.shape == listings.take_apart(listed).shape
+
+    def _shape(self, table: str, ruleset: str) -> str:
+        asked = table, ruleset
         known = self._known.pop(asked, None)
         if known is None:
             known = self._listing(*asked)
@@ -52,33 +92,19 @@ class Canonical:
             self._size -= len(oldest[1]) + len(self._known.pop(oldest))
         return known
 
-    def _listing(self, table: str, ruleset: str, devices: tuple[str, ...]) -> str:
+    def _listing(self, table: str, ruleset: str) -> str:
         with netns.entered(self._scratch):
+            if not self._has_link:
+                with IPRoute() as kernel:
+                    kernel.link("add", ifname=listings.STAND_IN, kind=_KIND)
+                self._has_link = True
+            nft.load(ruleset)
             try:
-                self._have(set(devices))
-                nft.load(ruleset)
-                listed = nft.list_table(table)
+                return nft.list_table(table)
+            finally:
                 nft.delete_table(table)
-            except BaseException:
-                self._clear()
-                raise
-        return listed
 
-    def _have(self, devices: set[str]) -> None:
-        if devices == self._devices:
-            return
-        with IPRoute() as kernel:
-            for name in self._devices - devices:
-                kernel.link("del", ifname=name)
-                self._devices.remove(name)
-            for name in sorted(devices - self._devices):
-                kernel.link("add", ifname=name, kind=_KIND)
-                self._devices.add(name)
 
-    def _clear(self) -> None:
-        """Remove all links that are there: one that stayed would be in the way of every listing."""
-        self._devices.clear()
-        with IPRoute() as kernel:
-            for link in kernel.get_links():
-                if link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == _KIND:
-                    kernel.link("del", index=link["index"])
+def _naming(address: str) -> re.Pattern[str]:
+    """Return what finds an address that stands alone, and no network's."""
+    return re.compile(rf"(?<![\d.]){re.escape(address)}(?![\d./])")

@@ -70,11 +70,10 @@ class Outlets:
         if not self._inside.cluster:
             return
         wanted = outlet.rulesets(found, self._inside)
-        hooked = {outlet.PORTS_TABLE: tuple(sorted(item.name for item in found))}
         changed = [
             ruleset
             for table, ruleset in wanted.items()
-            if there[table] != self._canonical.listing(table, ruleset, hooked.get(table, ()))
+            if not self._canonical.is_intact(table, there[table], ruleset)
         ]
         if changed:
             nft.load("".join(changed))

@@ -78,7 +78,7 @@ def ensure_guard(known: canonical.Canonical) -> None:
             nft.delete_table(guard.TABLE)
         return
     ruleset = guard.ruleset(ports, uplinks)
-    if there != known.listing(guard.TABLE, ruleset):
+    if not known.is_intact(guard.TABLE, there, ruleset):
         nft.load(ruleset)
 
 

@@ -181,9 +181,9 @@ class EndsPod(Canonical):
         super().__init__()
         self._pod = pod
 
-    def _listing(self, table: str, ruleset: str, devices: tuple[str, ...] = ()) -> str:
+    def is_intact(self, table: str, there: str | None, ruleset: str) -> bool:
         self._pod.run("ip link del eth0", check=False)
-        return super()._listing(table, ruleset, devices)
+        return super().is_intact(table, there, ruleset)
 
 
 def test_a_pod_that_ends_meanwhile_does_not_hold_up_the_others_filter(attached: Attached) -> None:
