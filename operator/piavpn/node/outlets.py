@@ -10,7 +10,7 @@ from typing import Any
 
 from pyroute2 import IPRoute, NetlinkError
 
-from piavpn.net import netns, nft
+from piavpn.net import linklist, netns, nft
 from piavpn.node import canonical, outlet
 from piavpn.node.model import NodeEnd
 
@@ -163,7 +163,5 @@ def cut_off(pod: int) -> None:
 
 
 def _present() -> list[outlet.Outlet]:
-    with IPRoute() as kernel:
-        links: list[Any] = list(kernel.get_links())
-    read = (outlet.read(x.get_attr("IFLA_IFNAME"), x.get_attr("IFLA_IFALIAS") or "") for x in links)
+    read = (outlet.read(link.name, link.alias) for link in linklist.dump())
     return [found for found in read if found is not None]

@@ -6,29 +6,31 @@ A port's link alias says whose it is, so that the guard follows from what the ke
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
 
 from pyroute2 import IPRoute
 
-from piavpn.net import fdb, nft
+from piavpn.net import fdb, linklist, nft
 from piavpn.node import canonical, guard, model
 from piavpn.node.model import Role
 
 
 def assign(port: str, owner: guard.Owner) -> None:
-    """Say that the port is that pod's.
+    """Say that the port is that pod's, and guard it.
 
     Raises:
+        NftError: nft refused.
         pyroute2.NetlinkError: the kernel refused.
     """
     with IPRoute() as kernel:
         for index in kernel.link_lookup(ifname=port):
             kernel.link("set", index=index, IFLA_IFALIAS=owner.to_alias())
+    # What was there lacks this port: that need not be asked.
+    nft.load(guard.ruleset(*_present()))
 
 
-def owner_of(link: Any) -> guard.Owner | None:  # noqa: ANN401 - pyroute2 has no types
+def owner_of(link: linklist.Link) -> guard.Owner | None:
     """Return the pod whose port the link is, as `assign` said."""
-    return guard.Owner.from_alias(link.get_attr("IFLA_IFALIAS") or "")
+    return guard.Owner.from_alias(link.alias)
 
 
 def isolate(bridge: str, owner: guard.Owner, *, isolated: bool) -> None:
@@ -38,7 +40,7 @@ def isolate(bridge: str, owner: guard.Owner, *, isolated: bool) -> None:
         pyroute2.NetlinkError: the kernel refused.
     """
     with IPRoute() as kernel:
-        for index in _of_bridge(kernel, bridge, {owner}):
+        for index in _of_bridge(bridge, {owner}):
             kernel.brport("set", index=index, isolated=int(isolated))
 
 
@@ -49,7 +51,7 @@ def resize(bridge: str, owner: guard.Owner, mtu: int) -> None:
         pyroute2.NetlinkError: the kernel refused.
     """
     with IPRoute() as kernel:
-        for index in _of_bridge(kernel, bridge, {owner}):
+        for index in _of_bridge(bridge, {owner}):
             kernel.link("set", index=index, mtu=mtu)
 
 
@@ -60,7 +62,7 @@ def remove(bridge: str, owners: Collection[guard.Owner] | None = None) -> None:
         pyroute2.NetlinkError: the kernel refused.
     """
     with IPRoute() as kernel:
-        for index in _of_bridge(kernel, bridge, owners):
+        for index in _of_bridge(bridge, owners):
             kernel.link("del", index=index)
 
 
@@ -83,57 +85,49 @@ def ensure_guard(known: canonical.Canonical) -> None:
 
 
 def _of_bridge(
-    kernel: Any,  # noqa: ANN401 - pyroute2 has no types
     bridge: str,
     owners: Collection[guard.Owner] | None,
 ) -> list[int]:
     """Return the indexes of a bridge's ports, of these pods alone where some are named."""
-    masters = kernel.link_lookup(ifname=bridge)
+    links = linklist.dump()
+    masters = [link.index for link in links if link.name == bridge]
     return [
-        link["index"]
-        for link in kernel.get_links()
-        if link.get_attr("IFLA_MASTER") in masters and (owners is None or owner_of(link) in owners)
+        link.index
+        for link in links
+        if link.master in masters and (owners is None or owner_of(link) in owners)
     ]
 
 
 def _present() -> tuple[list[guard.Port], list[guard.Uplink]]:
-    with IPRoute() as kernel:
-        links = list(kernel.get_links())
-        bridges = {
-            link["index"]: link
-            for link in links
-            if (link.get_attr("IFLA_IFALIAS") or "").startswith(guard.ALIAS)
-            and link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == "bridge"
-        }
-        of_ours = [link for link in links if link.get_attr("IFLA_MASTER") in bridges]
-        to_nodes = [link for link in of_ours if _is_uplink(link)]
-        forwarded = fdb.static(fdb.dump(kernel)) if to_nodes else {}
-    uplinks = [
-        _uplink(link, bridges[link.get_attr("IFLA_MASTER")], forwarded.get(link["index"], set()))
-        for link in to_nodes
-    ]
-    ports = [
-        guard.Port(link.get_attr("IFLA_IFNAME"), owner_of(link))
-        for link in of_ours
-        if not _is_uplink(link)
-    ]
+    links = linklist.dump()
+    bridges = {
+        link.index: link
+        for link in links
+        if link.alias.startswith(guard.ALIAS) and link.kind == "bridge"
+    }
+    of_ours = [link for link in links if link.master in bridges]
+    to_nodes = [link for link in of_ours if guard.is_uplink_alias(link.alias)]
+    uplinks = []
+    if to_nodes:
+        with IPRoute() as kernel:
+            forwarded = fdb.static(fdb.dump(kernel))
+        uplinks = [
+            _uplink(link, bridges[link.master], forwarded.get(link.index, set()))
+            for link in to_nodes
+        ]
+    ports = [guard.Port(link.name, owner_of(link)) for link in of_ours if link not in to_nodes]
     return ports, uplinks
 
 
-def _is_uplink(link: Any) -> bool:  # noqa: ANN401
-    return guard.is_uplink_alias(link.get_attr("IFLA_IFALIAS") or "")
-
-
-def _uplink(link: Any, bridge: Any, macs: Iterable[str]) -> guard.Uplink:  # noqa: ANN401
+def _uplink(link: linklist.Link, bridge: linklist.Link, macs: Iterable[str]) -> guard.Uplink:
     """Return what the link speaks for: those to whom the bridge sends by it."""
     addresses = (address for mac in macs if (address := model.address_of(mac)) is not None)
-    alias = link.get_attr("IFLA_IFALIAS")
     return guard.Uplink(
-        name=link.get_attr("IFLA_IFNAME"),
-        host=model.address_of(bridge.get_attr("IFLA_ADDRESS")),
+        name=link.name,
+        host=model.address_of(bridge.mac),
         owners=tuple(
             guard.Owner(
-                Role.GATEWAY if guard.uplink_alias(address) == alias else Role.SERVICE, address
+                Role.GATEWAY if guard.uplink_alias(address) == link.alias else Role.SERVICE, address
             )
             for address in addresses
         ),
