@@ -6,6 +6,7 @@ route show` prints), so that owners in one namespace never touch each other's.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import ipaddress
 import socket
@@ -30,6 +31,37 @@ class MissingLinkError(Exception):
     """A route names a link that is not there."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dump:
+    """All that a namespace holds."""
+
+    routes: tuple[tuple[int, int, Route], ...]
+    """With the numbers of their owners and types."""
+    rules: tuple[tuple[int | None, Rule], ...]
+
+    def owned(self, owner: Owner) -> tuple[frozenset[Route], frozenset[Rule]]:
+        """Return `owner`'s routes and rules."""
+        return (
+            frozenset(route for of, _, route in self.routes if of == owner),
+            frozenset(rule for of, rule in self.rules if of == owner),
+        )
+
+    def others(self, *known: Owner) -> tuple[frozenset[Route], frozenset[Rule]]:
+        """Return the routes of all tables, and the rules, that are not `known` owners'.
+
+        Without the rules that every namespace has, and without what no packet leaves by. The
+        kernel's own routes are among them: anybody can say that a route is the kernel's. Of one
+        with several next hops neither link nor next hop is told.
+        """
+        routes = (
+            route
+            for of, kind, route in self.routes
+            if kind == _TYPES["unicast"] and of not in known
+        )
+        rules = frozenset(rule for of, rule in self.rules if of not in known)
+        return frozenset(routes), rules - _ALWAYS_THERE
+
+
 def apply(routes: Iterable[Route], rules: Iterable[Rule], *, owner: Owner) -> None:
     """Make `owner`'s routes and rules in the calling thread's namespace exactly these.
 
@@ -46,8 +78,7 @@ def apply(routes: Iterable[Route], rules: Iterable[Rule], *, owner: Owner) -> No
         for route in wanted_routes:
             if route.dev is not None and route.dev not in links.values():
                 raise MissingLinkError(f"no link {route.dev} for the route to {route.destination}")
-        present_routes = _present_routes(kernel, links, owner)
-        present_rules = _present_rules(kernel, owner)
+        present_routes, present_rules = dump(kernel, links).owned(owner)
         for route in wanted_routes:
             if route not in present_routes:
                 kernel.route("replace", **_route_message(route, links, owner))
@@ -65,30 +96,32 @@ def apply(routes: Iterable[Route], rules: Iterable[Rule], *, owner: Owner) -> No
 def owned(owner: Owner) -> tuple[frozenset[Route], frozenset[Rule]]:
     """Return `owner`'s routes and rules in the calling thread's namespace."""
     with IPRoute() as kernel:
-        present = _present_routes(kernel, _links(kernel), owner)
-        return frozenset(present), frozenset(_present_rules(kernel, owner))
+        return dump(kernel, _links(kernel)).owned(owner)
 
 
 def others(*known: Owner) -> tuple[frozenset[Route], frozenset[Rule]]:
-    """Return the routes of all tables, and the rules, that are not `known` owners'.
-
-    Without the rules that every namespace has, and without what no packet leaves by. The kernel's
-    own routes are among them: anybody can say that a route is the kernel's. Of one with several
-    next hops neither link nor next hop is told.
-    """
+    """Return what is not `known` owners' in the calling thread's namespace: see `Dump.others`."""
     with IPRoute() as kernel:
-        links = _links(kernel)
-        routes = frozenset(
-            _read_route(item, links)
+        return dump(kernel, _links(kernel)).others(*known)
+
+
+def dump(kernel: Any, links: dict[int, str]) -> Dump:  # noqa: ANN401 - pyroute2 has no types
+    """Return all routes and rules of the namespace to which `kernel` speaks.
+
+    Args:
+        kernel: an open `IPRoute`.
+        links: the names of that namespace's links, by their numbers.
+    """
+    return Dump(
+        tuple(
+            (item["proto"], item["type"], _read_route(item, links))
             for item in kernel.get_routes(family=socket.AF_INET)
-            if item["type"] == _TYPES["unicast"] and item["proto"] not in known
-        )
-        rules = {
-            _read_rule(item)
+        ),
+        tuple(
+            (item.get_attr("FRA_PROTOCOL"), _read_rule(item))
             for item in kernel.get_rules(family=socket.AF_INET)
-            if item.get_attr("FRA_PROTOCOL") not in known
-        }
-    return routes, frozenset(rules - _ALWAYS_THERE)
+        ),
+    )
 
 
 def remove(unwanted: Iterable[Route]) -> None:
@@ -137,16 +170,6 @@ def _place(route: Route) -> tuple[ipaddress.IPv4Network, int, int]:
 
 def _links(kernel: Any) -> dict[int, str]:  # noqa: ANN401 - pyroute2 has no types
     return {link["index"]: link.get_attr("IFLA_IFNAME") for link in kernel.get_links()}
-
-
-def _present_routes(kernel: Any, links: dict[int, str], owner: Owner) -> set[Route]:  # noqa: ANN401
-    dumped = kernel.get_routes(family=socket.AF_INET)
-    return {_read_route(item, links) for item in dumped if item["proto"] == owner}
-
-
-def _present_rules(kernel: Any, owner: Owner) -> set[Rule]:  # noqa: ANN401 - pyroute2 has no types
-    dumped = kernel.get_rules(family=socket.AF_INET)
-    return {_read_rule(item) for item in dumped if item.get_attr("FRA_PROTOCOL") == owner}
 
 
 def _read_route(item: Any, links: dict[int, str]) -> Route:  # noqa: ANN401 - pyroute2 has no types

@@ -33,20 +33,21 @@ class Alarms:
         self._sockets: dict[int, tuple[Sandbox, socket.socket]] = {}
         self._changed: set[Sandbox] = set()
 
-    def listen(self, sandbox: Sandbox, fd: int) -> None:
-        """Hear of changes in the sandbox's namespace `fd` from now on.
+    def listen(self, sandbox: Sandbox, fd: int) -> bool:
+        """Hear of changes in the sandbox's namespace `fd` from now on; tell whether we did not yet.
 
         Raises:
             OSError: the kernel refused.
         """
         with self._lock:
             if any(known == sandbox for known, _ in self._sockets.values()):
-                return
+                return False
             with netns.entered(fd):
                 opened = [_listening(family, groups) for family, groups in _GROUPS.items()]
             for made in opened:
                 self._sockets[made.fileno()] = sandbox, made
                 self._poll.register(made, select.EPOLLIN)
+        return True
 
     def keep(self, sandboxes: Collection[Sandbox]) -> None:
         """Hear no more of all other sandboxes."""

@@ -117,8 +117,10 @@ class Attacher:
             return Problem(reasons.KERNEL_REFUSED, f"the pod's network cannot be set up: {error}")
 
     def _bring(self, plan: PodPlan | Problem, seen: sandbox.Sandbox, fd: int) -> Done | Problem:
-        # Before we look: what changes from now on is told.
-        self._alarms.listen(seen, fd)
+        # Before we look: what changes from now on is told. Of a pod that is yet to be attached what
+        # we change ourselves would be, too.
+        if seen in self._verified or isinstance(plan, Problem):
+            self._alarms.listen(seen, fd)
         if isinstance(plan, Problem) and plan.reason == reasons.POD_NOT_ALLOWED:
             outlets.cut_off(fd)
             return plan
@@ -160,8 +162,10 @@ class Attacher:
         if todo:
             self._verified.pop(seen, None)
         for step in todo:
-            self._take(step, plan, link, seen, fd)
-        settled = podnet.observe(fd, plan.role) if todo else state
+            self._take(step, plan, link, state, seen, fd)
+        # Whatever befell it before we listened, this look sees.
+        listening = self._alarms.listen(seen, fd)
+        settled = podnet.observe(fd, plan.role) if todo or listening else state
         if left := decide.steps(plan, link, settled, intact):
             return Problem(
                 reasons.NOT_INTACT, f"set, but not there when read back: {', '.join(left)}"
@@ -216,8 +220,14 @@ class Attacher:
             )
         return Problem(reasons.TAMPERED, f"{damage}: the pod is cut off and will be replaced")
 
-    def _take(
-        self, step: Step, plan: PodPlan, link: ClusterLink, seen: sandbox.Sandbox, fd: int
+    def _take(  # noqa: PLR0913, PLR0917 - all that is known of the pod
+        self,
+        step: Step,
+        plan: PodPlan,
+        link: ClusterLink,
+        state: PodState,
+        seen: sandbox.Sandbox,
+        fd: int,
     ) -> None:
         match step:
             case Step.LOCK:
@@ -227,32 +237,35 @@ class Attacher:
                 with netns.entered(fd):
                     podnet.write_sysctls(lock.sysctls(plan.role))
             case Step.OUTLET:
-                end = podnet.observe(fd, plan.role).outlet
-                if end is not None:
-                    self._outlets.assign(end, outlet.alias(link.address, plan.bypass))
+                self._filter(plan, link, state)
             case Step.DETACH:
                 cni.delete_bridge(_attachment(plan, seen, fd))
             case Step.ATTACH:
-                owner = guard.Owner(plan.role, plan.address)
-                # An ended pod's link may outlive it in the kernel, with this MAC address.
-                ports.remove(plan.network.bridge, {owner})
-                port = cni.add_bridge(_attachment(plan, seen, fd))
-                ports.assign(port, owner)
-                ports.ensure_guard(self._canonical)
+                _attach(plan, seen, fd)
             case Step.ISOLATION | Step.MTU:
                 _adjust(plan, fd)
             case Step.ROUTES:
                 with netns.entered(fd):
                     _route(plan, link)
             case Step.TUNNELS:
-                self._add_tunnels(plan, fd)
+                self._add_tunnels(plan, state, fd)
 
-    def _add_tunnels(self, plan: PodPlan, fd: int) -> None:
-        present = podnet.observe(fd, plan.role).tunnels
+    def _filter(self, plan: PodPlan, link: ClusterLink, state: PodState) -> None:
+        if state.outlet is not None:
+            self._outlets.assign(state.outlet, outlet.alias(link.address, plan.bypass))
+
+    def _add_tunnels(self, plan: PodPlan, state: PodState, fd: int) -> None:
+        network = plan.network
         for name in plan.tunnels:
-            if name not in present:
-                network = plan.network
+            if name not in state.tunnels:
                 self._links.add(name, vpn=network.vpn, netns=fd, mtu=network.mtu)
+
+
+def _attach(plan: PodPlan, seen: sandbox.Sandbox, fd: int) -> None:
+    owner = guard.Owner(plan.role, plan.address)
+    # An ended pod's link may outlive it in the kernel, with this MAC address.
+    ports.remove(plan.network.bridge, {owner})
+    ports.assign(cni.add_bridge(_attachment(plan, seen, fd)), owner)
 
 
 def _route(plan: PodPlan, link: ClusterLink) -> None:

@@ -6,6 +6,7 @@ A link's alias says what it is, so that the filter follows from what the kernel 
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pyroute2 import IPRoute, NetlinkError
@@ -39,7 +40,8 @@ class Outlets:
         """
         with IPRoute() as kernel:
             kernel.link("set", index=end.index, IFLA_IFALIAS=link_alias)
-        self.ensure()
+        # What was there lacks this link: that need not be asked.
+        self._while_pods_end(self._load)
 
     def ensure(self) -> None:
         """Make the filter fit the links that are there; without any there is none.
@@ -48,10 +50,14 @@ class Outlets:
             NftError: nft refused.
             pyroute2.NetlinkError: the kernel refused to tell.
         """
+        self._while_pods_end(self._fit)
+
+    @staticmethod
+    def _while_pods_end(bring: Callable[[list[outlet.Outlet]], None]) -> None:
         found = _present()
         while True:
             try:
-                self._fit(found)
+                bring(found)
             except nft.NftError:
                 # A pod may have ended meanwhile: nft refuses a hook on a link that is gone.
                 before, found = found, _present()
@@ -59,6 +65,10 @@ class Outlets:
                     raise
             else:
                 return
+
+    def _load(self, found: list[outlet.Outlet]) -> None:
+        if found and self._inside.cluster:
+            nft.load("".join(outlet.rulesets(found, self._inside).values()))
 
     def _fit(self, found: list[outlet.Outlet]) -> None:
         there = {table: nft.find_table(table) for table in outlet.TABLES}
@@ -85,12 +95,28 @@ def node_ends(pod: int) -> list[NodeEnd]:
     None of a pod whose CNI plugin uses no pair of links, such as ipvlan.
     """
     with netns.entered(pod), IPRoute() as kernel:
-        others = {link.get_attr("IFLA_LINK") for link in kernel.get_links() if _is_of_a_pair(link)}
+        links = list(kernel.get_links())
     with IPRoute() as kernel:
-        # One by one: the node has as many links as pods. Asking for one is also what numbers the
-        # namespace of its other end.
-        found = [link for index in sorted(others) for link in link_of(kernel, index)]
-        number = kernel.get_netnsid(fd=pod)["nsid"]
+        return ends_of(kernel, pod, links)
+
+
+def ends_of(
+    kernel: Any,  # noqa: ANN401 - pyroute2 has no types
+    pod: int,
+    links: Iterable[Any],
+) -> list[NodeEnd]:
+    """Return what `node_ends` does.
+
+    Args:
+        kernel: an `IPRoute` of the node's namespace.
+        pod: the pod's namespace, an open descriptor.
+        links: all links in there.
+    """
+    others = {link.get_attr("IFLA_LINK") for link in links if _is_of_a_pair(link)}
+    # One by one: the node has as many links as pods. Asking for one is also what numbers the
+    # namespace of its other end.
+    found = [link for index in sorted(others) for link in link_of(kernel, index)]
+    number = kernel.get_netnsid(fd=pod)["nsid"]
     return [
         NodeEnd(
             index=link["index"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import ipaddress
 import os
 import pathlib
@@ -21,6 +20,9 @@ from piavpn.node.model import BridgeLink, ClusterLink, NodeEnd, PodState, Role
 _SYSCTLS = pathlib.Path("/proc/sys")
 _UP = 1
 
+Addresses = dict[int, list[ipaddress.IPv4Interface]]
+"""Of links, by their numbers."""
+
 
 def observe(fd: int, role: Role | None) -> PodState:
     """Return what the namespace `fd` holds; the calling thread is in the node's.
@@ -34,31 +36,35 @@ def observe(fd: int, role: Role | None) -> PodState:
         NftError: nft does not work.
         pyroute2.NetlinkError, OSError: the kernel refused to tell.
     """
-    ends = outlets.node_ends(fd)
-    with netns.entered(fd), IPRoute() as kernel:
-        links = {link.get_attr("IFLA_IFNAME"): link for link in kernel.get_links()}
-        addresses = {name: _addresses(kernel, link["index"]) for name, link in links.items()}
-        other_routes, other_rules = routes.others(*owners(role))
-        own_routes, own_rules = routes.owned(routing.Owner.NODE_AGENT)
-        bridge_link = links.get(names.POD_LINK)
-        state = PodState(
-            cluster_link=_cluster_link(addresses, other_routes | own_routes),
-            has_cluster_link=names.CLUSTER_LINK in links,
-            bridge_link=None,
-            lock=nft.find_table(lock.TABLE),
-            sysctls=read_sysctls(lock.sysctls(role) if role else ()),
-            routes=own_routes,
-            rules=own_rules,
-            other_routes=other_routes,
-            other_rules=other_rules,
-            tunnels=frozenset(name for name in names.TUNNEL_LINKS if name in links),
-            outlet=_end_of(links.get(names.CLUSTER_LINK), ends),
-            cut_off=any(end.alias == outlet.CUT_OFF for end in ends),
-        )
-    if bridge_link is None:
-        return state
-    seen = _bridge_link(bridge_link, addresses[names.POD_LINK])
-    return dataclasses.replace(state, bridge_link=seen)
+    with netns.entered(fd):
+        with IPRoute() as kernel:
+            links = {link.get_attr("IFLA_IFNAME"): link for link in kernel.get_links()}
+            addresses = _addresses(kernel)
+            by_index = {link["index"]: name for name, link in links.items()}
+            found = routes.dump(kernel, by_index)
+        filters = nft.find_table(lock.TABLE)
+        sysctls = read_sysctls(lock.sysctls(role) if role else ())
+    cluster_link, bridge_link = links.get(names.CLUSTER_LINK), links.get(names.POD_LINK)
+    with IPRoute() as kernel:
+        ends = outlets.ends_of(kernel, fd, links.values())
+        seen = _bridge_link(kernel, bridge_link, addresses) if bridge_link else None
+    other_routes, other_rules = found.others(*owners(role))
+    own_routes, own_rules = found.owned(routing.Owner.NODE_AGENT)
+    own_addresses = addresses.get(cluster_link["index"], []) if cluster_link else []
+    return PodState(
+        cluster_link=_cluster_link(own_addresses, other_routes | own_routes),
+        has_cluster_link=cluster_link is not None,
+        bridge_link=seen,
+        lock=filters,
+        sysctls=sysctls,
+        routes=own_routes,
+        rules=own_rules,
+        other_routes=other_routes,
+        other_rules=other_rules,
+        tunnels=frozenset(name for name in names.TUNNEL_LINKS if name in links),
+        outlet=_end_of(cluster_link, ends),
+        cut_off=any(end.alias == outlet.CUT_OFF for end in ends),
+    )
 
 
 def read_sysctls(parameters: Iterable[str]) -> dict[str, str]:
@@ -101,19 +107,18 @@ def owners(role: Role | None) -> tuple[routing.Owner, ...]:
     return (routing.Owner.NODE_AGENT,) if role is Role.SERVICE else tuple(routing.Owner)
 
 
-def _addresses(kernel: Any, index: int) -> list[ipaddress.IPv4Interface]:  # noqa: ANN401
-    dumped = kernel.get_addr(family=socket.AF_INET, index=index)
-    return [
-        ipaddress.IPv4Interface(f"{item.get_attr('IFA_ADDRESS')}/{item['prefixlen']}")
-        for item in dumped
-    ]
+def _addresses(kernel: Any) -> Addresses:  # noqa: ANN401 - pyroute2 has no types
+    found: Addresses = {}
+    for item in kernel.get_addr(family=socket.AF_INET):
+        address = ipaddress.IPv4Interface(f"{item.get_attr('IFA_ADDRESS')}/{item['prefixlen']}")
+        found.setdefault(item["index"], []).append(address)
+    return found
 
 
 def _cluster_link(
-    addresses: Mapping[str, list[ipaddress.IPv4Interface]], known: Iterable[routing.Route]
+    own: list[ipaddress.IPv4Interface], known: Iterable[routing.Route]
 ) -> ClusterLink | None:
     """Read the link from the default route, or from ours for replies once that one is gone."""
-    own = addresses.get(names.CLUSTER_LINK)
     defaults = {
         route.table: route
         for route in known
@@ -134,18 +139,19 @@ def _link(kernel: Any, index: int | None) -> Any:  # noqa: ANN401 - pyroute2 has
 
 
 def _bridge_link(
-    link: Any,  # noqa: ANN401 - pyroute2 has no types
-    addresses: list[ipaddress.IPv4Interface],
+    kernel: Any,  # noqa: ANN401 - pyroute2 has no types
+    link: Any,  # noqa: ANN401
+    addresses: Addresses,
 ) -> BridgeLink:
     """Look at both ends of the link: its other one must be a port of a bridge here."""
-    with IPRoute() as kernel:
-        port = _link(kernel, link.get_attr("IFLA_LINK"))
-        if port is None or port.get_attr("IFLA_LINK") != link["index"]:
-            port = None
-        bridge = _link(kernel, port.get_attr("IFLA_MASTER")) if port else None
+    port = _link(kernel, link.get_attr("IFLA_LINK"))
+    if port is None or port.get_attr("IFLA_LINK") != link["index"]:
+        port = None
+    bridge = _link(kernel, port.get_attr("IFLA_MASTER")) if port else None
+    own = addresses.get(link["index"], [])
     port_data = ("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_ISOLATED")
     return BridgeLink(
-        address=addresses[0] if len(addresses) == 1 else None,
+        address=own[0] if len(own) == 1 else None,
         mac=link.get_attr("IFLA_ADDRESS"),
         bridge=bridge.get_attr("IFLA_IFNAME") if bridge else None,
         port_alias=(port.get_attr("IFLA_IFALIAS") or "") if port else "",
