@@ -15,6 +15,7 @@ from typing import Any
 
 from pyroute2 import IPRoute, NetlinkError
 
+from piavpn.net import linklist
 from piavpn.net.routing import EVERYWHERE, MAIN_TABLE, WHOLE_MARK, Owner, Route, Rule
 
 __all__ = ["Owner", "Route", "Rule"]
@@ -74,7 +75,7 @@ def apply(routes: Iterable[Route], rules: Iterable[Rule], *, owner: Owner) -> No
     """
     wanted_routes, wanted_rules = tuple(routes), tuple(rules)
     with IPRoute() as kernel:
-        links = _links(kernel)
+        links = _links()
         for route in wanted_routes:
             if route.dev is not None and route.dev not in links.values():
                 raise MissingLinkError(f"no link {route.dev} for the route to {route.destination}")
@@ -96,13 +97,13 @@ def apply(routes: Iterable[Route], rules: Iterable[Rule], *, owner: Owner) -> No
 def owned(owner: Owner) -> tuple[frozenset[Route], frozenset[Rule]]:
     """Return `owner`'s routes and rules in the calling thread's namespace."""
     with IPRoute() as kernel:
-        return dump(kernel, _links(kernel)).owned(owner)
+        return dump(kernel, _links()).owned(owner)
 
 
 def others(*known: Owner) -> tuple[frozenset[Route], frozenset[Rule]]:
     """Return what is not `known` owners' in the calling thread's namespace: see `Dump.others`."""
     with IPRoute() as kernel:
-        return dump(kernel, _links(kernel)).others(*known)
+        return dump(kernel, _links()).others(*known)
 
 
 def dump(kernel: Any, links: dict[int, str]) -> Dump:  # noqa: ANN401 - pyroute2 has no types
@@ -168,8 +169,8 @@ def _place(route: Route) -> tuple[ipaddress.IPv4Network, int, int]:
     return route.destination, route.table, route.metric
 
 
-def _links(kernel: Any) -> dict[int, str]:  # noqa: ANN401 - pyroute2 has no types
-    return {link["index"]: link.get_attr("IFLA_IFNAME") for link in kernel.get_links()}
+def _links() -> dict[int, str]:
+    return {link.index: link.name for link in linklist.dump()}
 
 
 def _read_route(item: Any, links: dict[int, str]) -> Route:  # noqa: ANN401 - pyroute2 has no types

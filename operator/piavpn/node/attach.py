@@ -272,8 +272,10 @@ def _route(plan: PodPlan, link: ClusterLink) -> None:
     # Ours first: they may replace the way out, and the way out holds the next hop until then.
     routes.apply(lock.routes(plan, link), lock.rules(link), owner=routing.Owner.NODE_AGENT)
     other_routes, other_rules = routes.others(*podnet.owners(plan.role))
-    routes.remove(ways_out.routes(other_routes, plan.direct))
-    routes.remove_rules(ways_out.rules(other_rules))
+    if unwanted := ways_out.routes(other_routes, plan.direct):
+        routes.remove(unwanted)
+    if unwanted_rules := ways_out.rules(other_rules):
+        routes.remove_rules(unwanted_rules)
 
 
 def _adjust(plan: PodPlan, fd: int) -> None:
