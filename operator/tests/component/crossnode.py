@@ -266,7 +266,6 @@ def cluster(
 ) -> Iterator[Cluster]:
     namespaces.cni_plugins()
     namespaces.tool("tinyproxy")
-    for parent in (directory, *directory.parents[:2]):
-        parent.chmod(0o755)  # the proxy reads its files as nobody
+    namespaces.open_to_all(directory)  # for the proxy
     with contextlib.ExitStack() as stack:
         yield Cluster(new_namespace, stack, directory)

@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 
@@ -94,6 +95,14 @@ def eventually(holds: Callable[[], object], *, what: str, seconds: float = 10.0)
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds * PATIENCE:g} s: {what}")
         time.sleep(0.02)
+
+
+def open_to_all(directory: pathlib.Path) -> None:
+    """Let what runs as nobody read the files of a test's directory."""
+    temporary = pathlib.Path(tempfile.gettempdir())
+    for parent in (directory, *directory.parents):
+        if temporary in parent.parents:
+            parent.chmod(0o755)
 
 
 def tool(name: str) -> str:

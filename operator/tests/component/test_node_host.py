@@ -37,8 +37,7 @@ VPN_GONE = dataclasses.replace(NOTHING, inhabited=frozenset({"home"}))
 def host(world: World, tmp_path: pathlib.Path) -> Iterator[Host]:
     """The node's side; the test's thread is in the node's namespace, as the agent is."""
     namespaces.tool("tinyproxy")
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)  # the proxy reads its files as nobody
+    namespaces.open_to_all(tmp_path)  # for the proxy
     with world.node.entered():
         known = Canonical()
         outlets, state = Outlets(known), tmp_path / "state"
