@@ -1,7 +1,7 @@
 """All links of the calling thread's namespace, with the little that is asked of many at once.
 
 A node has as many links as pods, and is asked for all of them whenever one comes: pyroute2 takes
-some hundred times as long for it, since it takes each of a link's hundred attributes apart. Message
+some ten times as long for it, since it takes each of a link's hundred attributes apart. Message
 formats: rtnetlink(7), netlink(7).
 """
 
