@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from pyroute2 import IPRoute
 
@@ -24,6 +24,9 @@ _KIND = "bridge"
 
 _STAND_INS = ("240.0.0.1", "240.0.0.2")
 """Addresses that no pod has (RFC 1112, section 4): in a shape, they take the place of pods'."""
+
+_ADDRESS = re.compile(r"(?<![\d.])\d+\.\d+\.\d+\.\d+(?![\d./])")
+"""One that stands alone, and is no network's."""
 
 
 class Canonical:
@@ -50,15 +53,11 @@ class Canonical:
             NftError: nft refuses the rule set.
             pyroute2.NetlinkError: the kernel makes no link.
         """
-        if any(_naming(stand_in).search(ruleset) for stand_in in _STAND_INS):
+        if not set(_ADDRESS.findall(ruleset)).isdisjoint(_STAND_INS):
             return self._shape(table, ruleset)
         stood_in = dict(zip(map(str, addresses), _STAND_INS, strict=False))
-        for address, stand_in in stood_in.items():
-            ruleset = _naming(address).sub(stand_in, ruleset)
-        listed = self._shape(table, ruleset)
-        for address, stand_in in stood_in.items():
-            listed = _naming(stand_in).sub(address, listed)
-        return listed
+        listed = self._shape(table, _renamed(ruleset, stood_in))
+        return _renamed(listed, {stand_in: address for address, stand_in in stood_in.items()})
 
     def is_intact(self, table: str, there: str | None, ruleset: str) -> bool:
         """Tell whether a table is what `ruleset` makes.
@@ -105,6 +104,6 @@ class Canonical:
                 nft.delete_table(table)
 
 
-def _naming(address: str) -> re.Pattern[str]:
-    """Return what finds an address that stands alone, and no network's."""
-    return re.compile(rf"(?<![\d.]){re.escape(address)}(?![\d./])")
+def _renamed(text: str, names: Mapping[str, str]) -> str:
+    """Return the text with other addresses for some of those in it."""
+    return _ADDRESS.sub(lambda found: names.get(found[0], found[0]), text)

@@ -20,6 +20,8 @@ _PROC = pathlib.Path("/proc")
 _STRANGERS_SECONDS = 1.0
 """Between looks at all processes."""
 _MOST_BYTES = 1 << 16
+_POD = re.compile(rb"pod[0-9a-f][\w-]*")
+"""What stands for a pod in the name of a cgroup; `kubepods` stands for all."""
 _START_TIME = 19
 """Place of a process's start time in /proc/PID/stat, counted after the program's name."""
 
@@ -85,21 +87,20 @@ def _look(
     """Return the sandboxes, and the processes that are no such pod's, without those `known`."""
     nodes_own = _own_namespace()
     spelt = {spelling: uid for uid in uids for spelling in _spellings(uid)}
-    any_of_them = re.compile(b"|".join(re.escape(spelling) for spelling in spelt))
     found: dict[str, Sandbox] = {}
     strangers = set()
     for pid in _pids():
         if pid in known:
             continue
         with contextlib.suppress(OSError, ValueError):
-            named = any_of_them.search(_cgroups(pid))
-            if named is None:
+            named = {spelt[one] for one in _POD.findall(_cgroups(pid)) if one in spelt}
+            if not named:
                 strangers.add(pid)
                 continue
             inode = os.stat(f"/proc/{pid}/ns/net").st_ino  # noqa: PTH116 - pathlib is slow
             if inode == nodes_own:
                 continue
-            uid = spelt[named[0]]
+            (uid,) = named
             seen = Sandbox(uid, inode, pid, _started(pid))
             if uid not in found or seen.started < found[uid].started:
                 found[uid] = seen
