@@ -297,6 +297,11 @@ def _by_program(made: World, link: str) -> Iterator[None]:
     made_before.bind(str(directory / f"{link}.sock"))
     made_before.listen()
     os.chown(directory / f"{link}.sock", 65534, 65534)
+    # It answers once all is set up: a link that is moved away sooner would end it.
+    asked = socket.socket(socket.AF_UNIX)
+    asked.settimeout(10 * namespaces.PATIENCE)
+    asked.connect(made_before.getsockname())
+    asked.sendall(b"get=1\n\n")
     mounts = gateway_process.mounts({directory: "/run/wireguard"})
     with made_before, made.node.entered():
         started = subprocess.Popen(
@@ -310,8 +315,8 @@ def _by_program(made: World, link: str) -> Iterator[None]:
             stderr=subprocess.DEVNULL,
         )
     try:
-        there = f"ip link show {link}"
-        namespaces.eventually(lambda: made.node.run(there, check=False), what=f"the link {link}")
+        with asked:
+            asked.recv(1)
         yield
     finally:
         started.kill()
