@@ -79,17 +79,22 @@ def open_sockets() -> int:
     return sum("socket:" in str(descriptor.resolve()) for descriptor in opened)
 
 
-def test_pods_that_come_and_go_leave_nothing_behind(agent: Agent, api: kube_server.Api) -> None:
+def test_pods_that_come_and_go_leave_nothing_behind(
+    agent: Agent, api: kube_server.Api, caplog: pytest.LogCaptureFixture
+) -> None:
     tracemalloc.start()
     try:
         for cycle in range(_CYCLES):
             come_and_go(agent, api, cycle)
+        caplog.clear()  # pytest keeps all that the agent logs
         before, sockets = held(), open_sockets()
         for cycle in range(_CYCLES, 3 * _CYCLES):
             come_and_go(agent, api, cycle)
-        growth = held() - before
+        caplog.clear()
+        # A pod that is remembered by any part of the agent takes more than five hundred bytes. The
+        # agent's threads go on, and hold some for a moment.
+        most = before + 2 * _CYCLES * _PODS * 300
+        namespaces.eventually(lambda: held() < most, what="memory as it was")
     finally:
         tracemalloc.stop()
-    # A pod that is remembered by any part of the agent takes more than five hundred bytes.
-    assert growth < 2 * _CYCLES * _PODS * 200
     assert open_sockets() == sockets
