@@ -19,6 +19,7 @@ from piavpn.gateway.slots import SLOTS
 from piavpn.net import nft, routes
 
 OWN, UPSTREAM, RESOLVER = "10.100.0.2", "192.0.2.53", "10.0.0.243"
+_PROTOCOL = 14 + 9
 _DESTINATION = slice(14 + 16, 14 + 20)
 _PAYLOAD = slice(14 + 20 + 8, None)
 
@@ -53,7 +54,7 @@ def test_a_question_from_before_the_tunnel_is_asked_in_it_by_the_same_socket() -
 
 @contextlib.contextmanager
 def sent_by_the_tunnel() -> Iterator[Callable[[], list[tuple[str, bytes]]]]:
-    """Yield what returns the IPv4 datagrams that left by the tunnel so far."""
+    """Yield what returns the UDP datagrams that left by the tunnel so far."""
     everything = socket.htons(3)  # ETH_P_ALL: what is sent is seen by no other
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, everything) as seen:
         seen.bind(("piaw0", 3))
@@ -67,7 +68,7 @@ def sent_by_the_tunnel() -> Iterator[Callable[[], list[tuple[str, bytes]]]]:
             return [
                 (socket.inet_ntoa(frame[_DESTINATION]), frame[_PAYLOAD])
                 for frame in frames
-                if frame[12:14] == b"\x08\x00"
+                if frame[12:14] == b"\x08\x00" and frame[_PROTOCOL] == socket.IPPROTO_UDP
             ]
 
         yield sent
