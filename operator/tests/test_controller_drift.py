@@ -121,6 +121,13 @@ def test_all_is_looked_at_when_a_secret_changes() -> None:
     assert woken.selector == ""
 
 
+def test_a_tunnel_and_an_app_are_looked_at_where_kopf_has_lost_sight_of_their_kinds() -> None:
+    app = item("web", 1) | {"spec": {"vpnRef": {"name": "home"}}}
+    for plural, there in (("piavpns", item("home", 1)), ("vpnservicecontainers", app)):
+        woken = watched(plural, there, lambda woken: woken.vpns == ["home"])
+        assert (woken.selector, woken.everything) == ("", 0)
+
+
 def test_a_gateway_that_has_ended_frees_what_others_may_wait_for() -> None:
     pod = item("piavpn-gateway-home-0", 1)
     pod["metadata"]["labels"] = {"piavpn.dev/gateway": "home"}

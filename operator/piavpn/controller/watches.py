@@ -34,6 +34,15 @@ def threads(
         (kube.STATEFUL_SETS, None, _MADE_HERE, wake),
         (kube.PODS, None, names.LABEL_VPN, wake),
         (kube.PODS, namespace, names.LABEL_GATEWAY, functools.partial(_gateway_changed, loop)),
+        # kopf watches these, too. But where their CRDs are made anew it may not any more: it looks
+        # what there is at each of their changes, twice at once, and the older answer may win.
+        (kube.PIA_VPNS, None, "", lambda _change, body: loop.wake(body["metadata"]["name"])),
+        (
+            kube.VPN_SERVICE_CONTAINERS,
+            None,
+            "",
+            lambda _change, body: loop.wake(body["spec"]["vpnRef"]["name"]),
+        ),
     ):
         watched = cluster.watch(kind, where, labels=labels, stop=stop)
         name = f"{kind.plural} {labels}".strip()
