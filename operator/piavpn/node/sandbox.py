@@ -76,11 +76,6 @@ class Finder:
         return found
 
 
-def find(uids: Collection[str]) -> dict[str, Sandbox]:
-    """Return the sandboxes of those pods that have one."""
-    return Finder().find(uids)
-
-
 def _look(
     uids: Collection[str], known: Collection[int]
 ) -> tuple[dict[str, Sandbox], frozenset[int]]:

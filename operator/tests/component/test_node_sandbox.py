@@ -60,7 +60,7 @@ def test_a_pods_namespace_is_found_under_both_cgroup_drivers(
     start: Start, pod: Namespace, uid: str, cgroup: Callable[[str, str], str]
 ) -> None:
     pid = start(cgroup(uid, "pause"), pod)
-    (found,) = sandbox.find([uid, str(uuid.uuid4())]).values()
+    (found,) = sandbox.Finder().find([uid, str(uuid.uuid4())]).values()
     assert (found.uid, found.inode, found.pid) == (uid, netns.inode(pod.fd), pid)
     with sandbox.pinned(found) as fd:
         assert netns.inode(fd) == netns.inode(pod.fd)
@@ -70,9 +70,9 @@ def test_a_runtimes_process_still_in_the_nodes_namespace_does_not_count(
     start: Start, pod: Namespace, uid: str
 ) -> None:
     start(cgroupfs(uid, "runc"), None)
-    assert sandbox.find([uid]) == {}
+    assert sandbox.Finder().find([uid]) == {}
     start(cgroupfs(uid, "pause"), pod)
-    assert sandbox.find([uid])[uid].inode == netns.inode(pod.fd)
+    assert sandbox.Finder().find([uid])[uid].inode == netns.inode(pod.fd)
 
 
 def test_a_namespace_that_an_app_made_for_itself_is_not_the_pods(
@@ -89,22 +89,22 @@ def test_a_namespace_that_an_app_made_for_itself_is_not_the_pods(
 
     eventually(later_process, what="the clock that process ages are told by ticks")
     start(cgroupfs(uid, "app"), new_namespace("own"))
-    assert sandbox.find([uid])[uid].pid == pause
+    assert sandbox.Finder().find([uid])[uid].pid == pause
 
 
 def test_a_sandbox_that_was_rebuilt_is_another_one(start: Start, pod: Namespace, uid: str) -> None:
     pid = start(cgroupfs(uid, "pause"), pod)
-    before = sandbox.find([uid])[uid]
+    before = sandbox.Finder().find([uid])[uid]
     os.kill(pid, 9)
-    eventually(lambda: not sandbox.find([uid]), what="the sandbox has ended")
+    eventually(lambda: not sandbox.Finder().find([uid]), what="the sandbox has ended")
     with pytest.raises(sandbox.SandboxGoneError), sandbox.pinned(before):
         pass
     start(cgroupfs(uid, "pause-again"), pod)
-    assert sandbox.find([uid])[uid] != before
+    assert sandbox.Finder().find([uid])[uid] != before
 
 
 def test_nobody_is_looked_for_in_vain() -> None:
-    assert sandbox.find([]) == {}
+    assert sandbox.Finder().find([]) == {}
 
 
 def test_a_process_that_comes_to_its_pods_cgroup_late_is_found_all_the_same(
