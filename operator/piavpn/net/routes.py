@@ -94,12 +94,6 @@ def apply(routes: Iterable[Route], rules: Iterable[Rule], *, owner: Owner) -> No
                 kernel.route("del", **_route_message(route, links, owner))
 
 
-def owned(owner: Owner) -> tuple[frozenset[Route], frozenset[Rule]]:
-    """Return `owner`'s routes and rules in the calling thread's namespace."""
-    with IPRoute() as kernel:
-        return dump(kernel, _links()).owned(owner)
-
-
 def others(*known: Owner) -> tuple[frozenset[Route], frozenset[Rule]]:
     """Return what is not `known` owners' in the calling thread's namespace: see `Dump.others`."""
     with IPRoute() as kernel:
